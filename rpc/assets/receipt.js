@@ -1,13 +1,13 @@
 // Verifies the receipt of the transaction on a page, and shows each check.
 //
-// It trusts nothing on the page: it requests receipt, transaction and genesis by JSON-RPC and
-// checks them with verify.js, the verifier of rpc/client/web. The genesis comes from the node
-// unless the user chooses a file.
+// It trusts nothing on the page: it requests receipt, transaction, genesis and epoch proofs by
+// JSON-RPC and checks them with verify.js, the verifier of rpc/client/web. The genesis comes from the
+// node unless the user chooses a file. The browser keeps the epochs that it has seen proven, and
+// never goes back to an earlier one.
 
+import { concat, encodeNumber, hex, unhex } from "./crypto.js";
 import { anchorOf } from "./genesis.js";
-import {
-  blockHash, concat, encodeNumber, rootOfPath, transactionId, hex, unhex, verifyProof, verifyReceipt,
-} from "./verify.js";
+import { Epochs, UnprovenError, blockHash, rootOfPath, transactionId } from "./verify.js";
 
 /** Larger payloads are not hashed here, because that would take seconds. */
 const MAX_PAYLOAD_DIGITS = 2 * 65536;
@@ -27,14 +27,14 @@ async function call(method, params) {
 }
 
 /**
- * Names of the validators in the order of the committee.
+ * Names of the validators by their public keys.
  * @param {string} toml a genesis that `anchorOf` has read, which keeps names and keys to plain forms
+ * @returns {Map<string, string>}
  */
 function namesOf(toml) {
   const tables = toml.split(/^\s*\[\[\s*validators\s*\]\]/m).slice(1);
   const field = (table, name) => new RegExp(`^\\s*${name}\\s*=\\s*"([^"]*)"`, "m").exec(table)?.[1];
-  const members = tables.map((table) => ({ key: field(table, "public_key"), name: field(table, "name") }));
-  return members.sort((a, b) => (a.key < b.key ? -1 : 1)).map(({ name }) => name);
+  return new Map(tables.map((table) => [field(table, "public_key"), field(table, "name")]));
 }
 
 /**
@@ -45,10 +45,48 @@ function namesOf(toml) {
 function readAnchor(text) {
   if (!text.trimStart().startsWith("{")) return { ...anchorOf(text), names: namesOf(text) };
   const given = JSON.parse(text), answer = given.result ?? given;
-  if (Array.isArray(answer.committee)) return { chain_id: answer.chain_id, committee: answer.committee, names: [] };
+  if (Array.isArray(answer.committee)) {
+    return { chain_id: answer.chain_id, committee: answer.committee, names: new Map() };
+  }
   const anchor = { ...anchorOf(answer.toml), names: namesOf(answer.toml) };
   if (answer.chain_id !== anchor.chain_id) throw new Error("the file's chain_id is not that of its toml");
   return anchor;
+}
+
+/**
+ * The epochs of a chain that this browser has seen proven, if it can keep them.
+ * @param {object} anchor of the chain
+ */
+function recall(anchor) {
+  try {
+    const saved = localStorage.getItem(placeOf(anchor));
+    if (saved !== null) return new Epochs(anchor, JSON.parse(saved));
+  } catch {
+    // The browser keeps nothing for this page, or another program has changed it.
+  }
+  return new Epochs(anchor);
+}
+
+/** Keeps the proofs. The proofs of one chain take about 2 KiB for each epoch with four validators. */
+function keep(anchor, epochs) {
+  try {
+    localStorage.setItem(placeOf(anchor), JSON.stringify(epochs));
+  } catch {
+    // No room, or not permitted: then the next page begins with the genesis again.
+  }
+}
+
+const placeOf = (anchor) => `quorate-epochs-${anchor.chain_id}`;
+
+/**
+ * All epochs that the node proves, in addition to those that this browser knows.
+ * @param {object} anchor of the chain of this node
+ */
+async function epochsOf(anchor) {
+  const epochs = recall(anchor), known = epochs.newest;
+  await epochs.extendFrom(call);
+  if (epochs.newest > known) keep(anchor, epochs);
+  return epochs;
 }
 
 /**
@@ -71,7 +109,7 @@ function idOf({ sender, nonce, valid_until_ms: until, payload, signature }) {
  * The steps from the content of a transaction to the genesis.
  * @returns {Step[]}
  */
-function stepsOf({ id, height, index }, receipt, located, anchor) {
+function stepsOf({ id, height, index }, receipt, located, anchor, epochs) {
   const { header, certificate } = receipt.proof;
   const must = (holds, message) => { if (!holds) throw new Error(message); };
   return [
@@ -93,18 +131,26 @@ function stepsOf({ id, height, index }, receipt, located, anchor) {
       return `The header of block ${height} hashes to ${blockHash(header)}.`;
     } },
     { name: "Certificate", check: () => {
-      const { signers, certified_height: certified } = verifyProof(receipt.proof, anchor);
-      const names = signers.map((signer) => anchor.names[signer] ?? `member ${signer}`);
+      const { signers, epoch, certified_height: certified } = epochs.verifyProof(receipt.proof);
+      const keys = epochs.members(epoch);
+      // The genesis has no names for keys that came later.
+      const names = signers.map((signer) => anchor.names.get(keys[signer]) ?? `the key ${short(keys[signer])}`);
       const what = certified === height ? "this hash" : `block ${certified}, which follows this one by its headers`;
       return `${signers.length} signatures of ${what} are good: those of ${names.join(", ")} in view `
-        + `${certificate.view}. A quorum of ${anchor.committee.length} is ${signers.length}.`;
+        + `${certificate.view}. A quorum of ${keys.length} is ${signers.length}.`;
     } },
     { name: "Committee", check: () => {
-      verifyReceipt(receipt, anchor); // the complete verification once more
-      return `The keys are those of the genesis of chain ${anchor.chain_id}, and the block is of that chain.`;
+      const { epoch } = epochs.verifyReceipt(receipt); // the complete verification once more
+      const genesis = `the genesis of chain ${anchor.chain_id}`;
+      const proofs = epoch === 1 ? "one epoch proof" : `${epoch} epoch proofs`;
+      return epoch === 0 ? `The keys are those of ${genesis}, and the block is of that chain.`
+        : `The keys are those of epoch ${epoch}. They follow from ${genesis} by ${proofs}, signed by a quorum each, and `
+          + "the block is of that chain.";
     } },
   ];
 }
+
+const short = (key) => `${key.slice(0, 10)}…${key.slice(-8)}`;
 
 /** Adds a step to the list. */
 function tell(list, sign, name, text) {
@@ -116,12 +162,22 @@ function tell(list, sign, name, text) {
   list.append(item);
 }
 
-/** @param {HTMLElement} verdict @param {"" | "good" | "bad"} state */
+/** @param {HTMLElement} verdict @param {"" | "good" | "warn" | "bad"} state */
 function judge(verdict, state, strong, text) {
   const head = document.createElement("strong");
   head.textContent = strong;
   verdict.className = `state ${state}`;
   verdict.replaceChildren(head, ` ${text}`);
+}
+
+/** Shows why the receipt is not verified. An unproven one is neither valid nor invalid. */
+function refuse(verdict, error) {
+  if (!(error instanceof UnprovenError)) {
+    judge(verdict, "bad", "✗ not verified:", `${error.message}.`);
+    return;
+  }
+  const reason = error.message.replace(/^unproven: /, "");
+  judge(verdict, "warn", "? unproven:", `${reason}. This node does not have them: open the page at another node.`);
 }
 
 /** The last run of each section. Results of earlier runs are discarded. @type {WeakMap<Element, symbol>} */
@@ -141,22 +197,25 @@ async function verify(section, trust) {
   judge(verdict, "", "… verifying", "");
   list.replaceChildren();
   source.textContent = "";
-  let trusted, receipt, located;
+  let trusted, receipt, located, epochs;
   try {
     [trusted, receipt, located] = await Promise.all([trust(), call("tx_receipt", { id }), call("tx_get", { id })]);
     if (!receipt || !located) throw new Error("the node has no receipt of it");
+    // The epoch proofs of another chain would say less than its header.
+    const isOfChain = receipt.proof?.header?.chain_id === trusted.anchor.chain_id;
+    epochs = isOfChain ? await epochsOf(trusted.anchor) : new Epochs(trusted.anchor);
   } catch (error) {
-    if (runs.get(section) === run) judge(verdict, "bad", "✗ not verified:", `${error.message}.`);
+    if (runs.get(section) === run) refuse(verdict, error);
     return;
   }
   if (runs.get(section) !== run) return;
   source.textContent = trusted.source;
-  for (const { name, check } of stepsOf(page, receipt, located, trusted.anchor)) {
+  for (const { name, check } of stepsOf(page, receipt, located, trusted.anchor, epochs)) {
     try {
       tell(list, "✓", name, check());
     } catch (error) {
       tell(list, "✗", name, error.message);
-      judge(verdict, "bad", "✗ not verified:", `${error.message}.`);
+      refuse(verdict, error);
       return;
     }
   }

@@ -5,7 +5,8 @@
 // Written from the section Genesis of ledger/WIRE.md. It reads the part of TOML that genesis files
 // need: comments, tables, and names with a number or a plain string. It refuses everything else.
 
-import { concat, domainHash, encodeNumber, hex, quorumOf, unhex } from "./verify.js";
+import { concat, domainHash, encodeNumber, hex, unhex } from "./crypto.js";
+import { quorumOf } from "./verify.js";
 
 const GENESIS = 64, MAX_FILE = 65536, MAX_MEMBERS = 31;
 const NUMBERS = { // with their defaults, in the order in which they are hashed

@@ -1,10 +1,11 @@
-// Helpers for the tests of verify.js: the vectors of ledger/WIRE.md, and alterations of receipts.
+// Helpers for the tests of verify.js and crypto.js: the vectors of ledger/WIRE.md, and alterations of
+// receipts.
 
 import assert from "node:assert/strict";
 import crypto from "node:crypto";
 import fs from "node:fs";
 
-import { hex, unhex } from "./verify.js";
+import { concat, domainHash, encodeNumber, hex, unhex } from "./crypto.js";
 
 export const ORDER = 0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141n;
 
@@ -143,4 +144,39 @@ export function* alterations(value, everyDigit) {
     }
   }
   yield ["an unknown field", { ...value, unknown: 1 }];
+}
+
+/** A number with one bit of one byte of its 64-bit encoding changed. */
+function withByteFlipped(number, index) {
+  const flipped = BigInt(number) ^ (1n << BigInt(8 * index));
+  return flipped <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(flipped) : flipped;
+}
+
+/** Copies of a JSON value: in each, one byte of one hash, key, signature or number is another. */
+export function* flips(value) {
+  for (const where of places(value)) {
+    const leaf = at(value, where), name = where.join(".");
+    if (typeof leaf === "string") {
+      const whole = bytes(leaf);
+      for (let i = 0; i < whole.length; i++) {
+        const other = whole.with(i, whole[i] ^ (1 << (i % 8)));
+        yield [`byte ${i} of ${name}`, altered(value, where, () => hex(other))];
+      }
+    } else if (typeof leaf === "number") {
+      for (let i = 0; i < 8; i++) {
+        yield [`byte ${i} of ${name}`, altered(value, where, () => withByteFlipped(leaf, i))];
+      }
+    }
+  }
+}
+
+/** A certificate of the members 0, 1 and 3 of the vectors of WIRE.md for a header, in any view. */
+export function certify(header, block, changes = {}) {
+  const certificate = { epoch: 0, view: 5, height: header.height, block, ...changes };
+  const { epoch, view, height } = certificate;
+  const ballot = [epoch, view, height].map((each) => encodeNumber(each, 8, "it"));
+  const statement = domainHash(4, bytes(vectors.chain_id), concat(ballot), bytes(certificate.block));
+  const signers = [0, 1, 3];
+  const signatures = signers.map((i) => hex(signFor(vectors[`member_secret_${i}`], statement)));
+  return { ...certificate, signers, signatures };
 }

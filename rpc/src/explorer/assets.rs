@@ -20,7 +20,7 @@ struct Asset {
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// The verifier is the public one in `rpc/client/web`.
-const ASSETS: [Asset; 6] = [
+const ASSETS: [Asset; 7] = [
     Asset {
         name: "explorer.css",
         media_type: "text/css; charset=utf-8",
@@ -29,6 +29,7 @@ const ASSETS: [Asset; 6] = [
     Asset { name: "icon.svg", media_type: "image/svg+xml", text: include_str!("../../assets/icon.svg") },
     Asset { name: "live.js", media_type: JAVASCRIPT, text: include_str!("../../assets/live.js") },
     Asset { name: "receipt.js", media_type: JAVASCRIPT, text: include_str!("../../assets/receipt.js") },
+    Asset { name: "crypto.js", media_type: JAVASCRIPT, text: include_str!("../../client/web/crypto.js") },
     Asset { name: "verify.js", media_type: JAVASCRIPT, text: include_str!("../../client/web/verify.js") },
     Asset { name: "genesis.js", media_type: JAVASCRIPT, text: include_str!("../../client/web/genesis.js") },
 ];

@@ -5,7 +5,9 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use quorate_api::Wait;
-use quorate_e2e::{Browser, Network, Rpc, SignedTransaction, Signer, WAIT_LIMIT, until};
+use quorate_e2e::{Browser, Network, Rpc, SignedTransaction, Signer, WAIT_LIMIT, now, until};
+use quorate_governance::Operation;
+use quorate_ledger::{Payload, SecretKey, Transaction};
 
 /// The text that shows whether the page is up to date.
 const LIVE: &str = "document.querySelector('#live').textContent";
@@ -34,6 +36,7 @@ fn pages_are_live_and_receipts_are_verified_in_a_browser() {
     shows_a_transaction_that_is_committed_later(&mut browser, site, &rpc, &later);
     shows_what_was_verified(&mut browser, site, &transaction);
     verifies_against_a_chosen_genesis(&mut browser, &network);
+    verifies_a_receipt_of_a_later_epoch(&mut browser, &network, &signer.sign());
     fits_on_a_phone(&mut browser, site, &transaction);
 }
 
@@ -96,6 +99,48 @@ fn verifies_against_a_chosen_genesis(browser: &mut Browser, network: &Network) {
     browser.choose_file("#genesis", network.genesis_file());
     browser.wait_for("the receipt again", &format!("{VERDICT}.startsWith('✓ verified')"));
     assert!(browser.evaluate(SOURCE).as_str().unwrap().contains("your file genesis.toml"));
+}
+
+/// The page gets the epoch proofs from the node. The browser keeps them for the next page.
+fn verifies_a_receipt_of_a_later_epoch(
+    browser: &mut Browser,
+    network: &Network,
+    transaction: &SignedTransaction,
+) {
+    let (site, rpc) = (&network.validators()[0].rpc, network.rpc(0));
+    let pem = std::fs::read_to_string(network.validators()[1].home.join("governance.pem")).unwrap();
+    let key = SecretKey::from_pem(&pem, None).unwrap();
+    let payload = Payload::Governance(Operation::Renew.to_bytes());
+    let renewal = Transaction::sign(&network.genesis().chain_id(), &key, 1, now().plus_ms(100_000), payload);
+    commit(&rpc, &SignedTransaction::of(&renewal));
+    until("epoch 1 begins", WAIT_LIMIT, || (rpc.try_status()?.epoch == 1).then_some(()));
+    commit(&rpc, transaction);
+
+    browser.go_to(&format!("{site}/transactions/{}", transaction.id));
+    browser.wait_for("the receipt of epoch 1", &format!("{VERDICT}.startsWith('✓ verified')"));
+    let committee = browser.evaluate("document.querySelectorAll('#steps span')[4].textContent");
+    assert!(committee.as_str().unwrap().starts_with("The keys are those of epoch 1."), "{committee}");
+    browser.choose_file("#genesis", network.genesis_file());
+    browser.wait_for("the receipt by the file", &format!("{SOURCE}.includes('your file genesis.toml')"));
+    browser.wait_for("the receipt again", &format!("{VERDICT}.startsWith('✓ verified')"));
+    let place = format!("'quorate-epochs-{}'", network.genesis().chain_id());
+    let kept = browser.evaluate(&format!("JSON.parse(localStorage.getItem({place})).proofs.length"));
+    assert_eq!(kept, 1);
+
+    // The browser knows more epochs than the node proves, as after the node lost its newest blocks.
+    let nothing = format!("{{ result: {{ chain_id: '{}', proofs: [] }} }}", network.genesis().chain_id());
+    browser.evaluate(&format!(
+        "window.realFetch = window.fetch; window.fetch = (url, options) => \
+         options?.body?.includes('network_epochs') \
+         ? Promise.resolve(new Response(JSON.stringify({nothing}))) : window.realFetch(url, options)"
+    ));
+    let again = "document.querySelector('#genesis').dispatchEvent(new Event('change'))";
+    browser.evaluate(again);
+    browser.wait_for("a refusal of the node", &format!("{VERDICT}.includes('not prove the end of epoch 0')"));
+    // A browser that knows no epochs cannot tell: the receipt is unproven.
+    browser.evaluate("localStorage.clear()");
+    browser.evaluate(again);
+    browser.wait_for("an unproven receipt", &format!("{VERDICT}.startsWith('? unproven')"));
 }
 
 /// On a phone, nothing may be wider than the screen.

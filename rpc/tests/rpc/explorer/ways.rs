@@ -204,7 +204,8 @@ async fn scripts_find_the_modules_that_they_import() {
             waiting.extend(imports.captures_iter(&answer.text).map(|found| found[1].to_owned()));
         }
     }
-    assert_eq!(read, BTreeSet::from(["genesis.js", "live.js", "receipt.js", "verify.js"].map(str::to_owned)));
+    let modules = ["crypto.js", "genesis.js", "live.js", "receipt.js", "verify.js"];
+    assert_eq!(read, BTreeSet::from(modules.map(str::to_owned)));
     for absent in ["/assets/0/live.js".to_owned(), format!("{folder}other.js"), format!("{folder}../live.js")]
     {
         let answer = get(&site, &absent).await;
