@@ -6,8 +6,12 @@
 
 `send` signs a transaction and submits the same bytes to one node after another until the
 transaction is final. It prints the receipt only if its proof is valid. `verify` needs no network.
-Exit code 0 means proven; otherwise stderr explains why not. A block of a later epoch than 0 is
-unproven without the epoch proofs (`--epochs FILE`): neither valid nor invalid.
+Exit code 0 means proven; otherwise stderr explains why not.
+
+The genesis proves blocks of epoch 0. A block of a later epoch is unproven without the epoch proofs:
+neither valid nor invalid. `verify` reads them from a file (`--epochs epochs.json`), and gets those that
+it lacks from a node (`--node URL`). With both, it adds them to the file, as `send --epochs` does.
+
 Python 3.11 or newer, with `pip install -r requirements.txt`.
 """
 import argparse
@@ -78,25 +82,31 @@ class Epochs:
         self.anchor = wire.Anchor(genesis, self.json)
 
     def extend_from(self, node: str, timeout_s: float):
-        """Adds all valid proofs of a node, up to the limit of WIRE.md."""
-        while len(self.json["proofs"]) < wire.MAX_EPOCH_PROOFS:
-            params = {"from_epoch": len(self.json["proofs"])}
-            more = call(node, "network_epochs", params, timeout_s)["proofs"]
+        """Adds all valid proofs of a node, up to the limit of WIRE.md. Refuses a node that leads back: one that
+        proves fewer epochs than are known, or another end of the newest one that has ended."""
+        def get(from_epoch: int) -> list:
+            more = call(node, "network_epochs", {"from_epoch": from_epoch}, timeout_s)["proofs"]
             wire.require(isinstance(more, list), "the epoch proofs are not a list")
-            for proof in more:
+            return more
+        known = self.json["proofs"]
+        if known:
+            last = get(len(known) - 1)
+            wire.require(last, f"{node} does not prove the end of epoch {len(known) - 1}, which is known here: it is "
+                         "behind, or not correct")
+            self.anchor.check_end(last[0])
+        while len(known) < wire.MAX_EPOCH_PROOFS and (more := get(len(known))):
+            for proof in more[:wire.MAX_EPOCH_PROOFS - len(known)]:
                 self.anchor.extend(proof)
-                self.json["proofs"].append(proof)
-            if not more:
-                return
+                known.append(proof)
 
     def verify_receipt(self, node: str, receipt: dict, timeout_s: float) -> dict:
         """Verifies a receipt of a node. If its block is of a later epoch than those that are proven, the
         node must prove that epoch, too."""
         try:
-            return wire.verify_receipt(receipt, self.genesis, self.json)
+            return wire.verify_inclusion(receipt, self.anchor)
         except wire.Unproven:
             self.extend_from(node, timeout_s)
-            return wire.verify_receipt(receipt, self.genesis, self.json)
+            return wire.verify_inclusion(receipt, self.anchor)
 
 
 def submit(nodes: list[str], epochs: Epochs, transaction: bytes, timeout_s: float) -> dict:
@@ -156,17 +166,29 @@ def read(path: str, limit: int = MAX_READ) -> bytes:
         return file.read(limit + 1)
 
 
+class EpochsFile:
+    """The epoch proofs in a file, which are only ever extended. Without a file, they begin with the genesis."""
+
+    def __init__(self, path: str | None, genesis: wire.Genesis, must_exist: bool):
+        self.path = path
+        self.exists = path is not None and (must_exist or os.path.exists(path))
+        self.epochs = Epochs(genesis, wire.read_epochs(read(path, wire.MAX_EPOCHS_FILE)) if self.exists else None)
+        self.count = len(self.epochs.json["proofs"])
+
+    def save(self):
+        """Writes the proofs if there are new ones, or if there is no file yet."""
+        if self.path is not None and (not self.exists or len(self.epochs.json["proofs"]) > self.count):
+            # Replace the file as a whole, so that an interruption does not lose the proofs.
+            with open(self.path + ".new", "w", encoding="ascii") as file:
+                json.dump(self.epochs.json, file)
+            os.replace(self.path + ".new", self.path)
+
+
 def send(args) -> dict:
     genesis = wire.Genesis.parse(read(args.genesis).decode())
-    has_file = args.epochs is not None and os.path.exists(args.epochs)
-    epochs = Epochs(genesis, wire.read_epochs(read(args.epochs, wire.MAX_EPOCHS_FILE)) if has_file else None)
-    known = len(epochs.json["proofs"])
-    receipt = sign_and_submit(args, genesis, epochs)
-    if args.epochs is not None and (not has_file or len(epochs.json["proofs"]) > known):
-        # Replace the file as a whole, so that an interruption does not lose the proofs.
-        with open(args.epochs + ".new", "w", encoding="ascii") as file:
-            json.dump(epochs.json, file)
-        os.replace(args.epochs + ".new", args.epochs)
+    file = EpochsFile(args.epochs, genesis, must_exist=False)
+    receipt = sign_and_submit(args, genesis, file.epochs)
+    file.save()
     return receipt
 
 
@@ -191,12 +213,15 @@ def verify(args) -> dict:
     if args.transaction is not None:
         wanted = "0x" + wire.transaction_id(wire.unhex(args.transaction)).hex()
         wire.require(is_receipt and claim.get("transaction") == wanted, f"this is not a receipt of {wanted}")
-    epochs = None if args.epochs is None else wire.read_epochs(read(args.epochs, wire.MAX_EPOCHS_FILE))
-    check = wire.verify_receipt if is_receipt else wire.verify_proof
-    header = check(claim, genesis, epochs)
+    file = EpochsFile(args.epochs, genesis, must_exist=args.node is None)
+    if args.node is not None:
+        file.epochs.extend_from(args.node, args.timeout)
+        file.save()
+    check = wire.verify_inclusion if is_receipt else wire.verify_finality
+    header = check(claim, file.epochs.anchor)
     facts = {"transaction": claim["transaction"], "index": claim["index"]} if is_receipt else {}
     return {"proven": True, **facts, "height": header["height"], "block": "0x" + wire.block_hash(header).hex(),
-            "timestamp_ms": header["timestamp_ms"], "chain_id": header["chain_id"]}
+            "timestamp_ms": header["timestamp_ms"], "chain_id": header["chain_id"], "epoch": header["epoch"]}
 
 
 def main() -> int:
@@ -213,16 +238,19 @@ def main() -> int:
     sending.add_argument("--key", help="PEM file of `quorate key new`; without it a new key signs")
     sending.add_argument("--epochs", help="JSON file of epoch proofs to begin with; proofs of later epochs are added "
                          "to it, or written to it if it does not exist")
-    sending.add_argument("--timeout", type=float, default=30, help="seconds after which to stop")
     sending.set_defaults(run=send)
-    verifying = commands.add_parser("verify", help="verify a receipt, or a proof of chain_proof, without any network")
+    verifying = commands.add_parser("verify", help="verify a receipt, or a proof of chain_proof")
     verifying.add_argument("file", help="JSON file, or - for stdin")
     verifying.add_argument("--transaction", help="hex of the whole transaction that the receipt must be of")
-    verifying.add_argument("--epochs", help="JSON file of the epoch proofs, for blocks of later epochs than 0")
+    verifying.add_argument("--epochs", help="JSON file of the epoch proofs, for blocks of later epochs than 0; with "
+                           "--node, further proofs are added to it")
+    verifying.add_argument("--node", help="the address of a node to get epoch proofs from. The node need not be "
+                           "trusted, because each proof is verified. Without this option, verify needs no network")
     verifying.set_defaults(run=verify)
     for command in (sending, verifying):
         command.add_argument("--genesis", required=True,
                              help="the genesis file of the network, from a source that you trust")
+        command.add_argument("--timeout", type=float, default=30, help="seconds after which to stop")
     args = parser.parse_args()
     try:
         print(json.dumps(args.run(args)))

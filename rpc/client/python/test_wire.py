@@ -56,6 +56,18 @@ def receipt_of_vectors() -> dict:
             "path": [hexed(path[:32]), hexed(path[32:])]}
 
 
+def certified(header: dict, descendants: list, **changes) -> dict:
+    """A finality proof that the members 0, 1 and 3 of the vectors sign, with an altered ballot."""
+    last = [header, *descendants][-1]
+    certificate = {"epoch": 0, "view": 5, "height": last["height"], "block": hexed(wire.block_hash(last))} | changes
+    numbers = struct.pack("<QQQ", certificate["epoch"], certificate["view"], certificate["height"])
+    statement = wire.digest(4, vector("chain_id"), numbers, wire.unhex(certificate["block"]))
+    secrets = (int.from_bytes(vector(f"member_secret_{i}"), "big") for i in (0, 1, 3))
+    signatures = [hexed(wire.sign(ec.derive_private_key(each, ec.SECP256K1()), statement)) for each in secrets]
+    return {"header": header, "descendants": descendants,
+            "certificate": certificate | {"signers": [0, 1, 3], "signatures": signatures}}
+
+
 def altered(value):
     """Copies of a JSON value in which one digit, number, element or field is changed, removed or
     added."""
@@ -114,36 +126,6 @@ class Files(unittest.TestCase):
                 wire.verify_receipt(wire.read_proof(file.read_bytes()), self.genesis)
 
 
-class EpochFiles(unittest.TestCase):
-    """Receipts with epoch proofs: a folder for each case."""
-    folder = Files.folder / "epochs"
-
-    def verify(self, case):
-        epochs = wire.read_epochs((case / "epochs.json").read_bytes())
-        return wire.verify_receipt(wire.read_proof((case / "receipt.json").read_bytes()), Files.genesis, epochs)
-
-    def cases(self, kind, least):
-        cases = sorted((self.folder / kind).iterdir())
-        self.assertGreaterEqual(len(cases), least)
-        return cases
-
-    def test_every_good_case_is_proven(self):
-        for case in self.cases("good", 5):
-            with self.subTest(case.name):
-                self.verify(case)
-
-    def test_no_bad_case_is_proven_and_none_is_called_unproven(self):
-        for case in self.cases("bad", 20):
-            with self.subTest(case.name), self.assertRaises(wire.Refused) as caught:
-                self.verify(case)
-            self.assertNotIsInstance(caught.exception, wire.Unproven, case.name)
-
-    def test_receipts_of_later_epochs_are_unproven(self):
-        for case in self.cases("unproven", 2):
-            with self.subTest(case.name), self.assertRaisesRegex(wire.Unproven, "give the epoch proofs"):
-                self.verify(case)
-
-
 class Wire(unittest.TestCase):
     genesis = wire.Genesis(vector("chain_id"), [vector(f"member_{i}") for i in range(4)], 120_000)
 
@@ -195,17 +177,6 @@ class Wire(unittest.TestCase):
         self.assertGreater(count, 1_000)
 
     def test_what_a_quorum_signs_does_not_hold_if_the_headers_break_a_rule(self):
-        def certified(header, descendants, **changes):
-            last = [header, *descendants][-1]
-            certificate = {"epoch": 0, "view": 5, "height": last["height"], "block": hexed(wire.block_hash(last))}
-            certificate |= changes
-            numbers = struct.pack("<QQQ", certificate["epoch"], certificate["view"], certificate["height"])
-            statement = wire.digest(4, vector("chain_id"), numbers, wire.unhex(certificate["block"]))
-            secrets = (int.from_bytes(vector(f"member_secret_{i}"), "big") for i in (0, 1, 3))
-            signatures = [hexed(wire.sign(ec.derive_private_key(each, ec.SECP256K1()), statement)) for each in secrets]
-            return {"header": header, "descendants": descendants,
-                    "certificate": certificate | {"signers": [0, 1, 3], "signatures": signatures}}
-
         proof, other = receipt_of_vectors()["proof"], VECTORS["hash"]
         header, after = proof["header"], proof["descendants"][0]
         later = after["timestamp_ms"] + 1

@@ -236,7 +236,8 @@ def block_hash(header: dict) -> bytes:
 
 
 class Anchor:
-    """The chain and the committees of its proven epochs, from epoch 0 on without a gap."""
+    """The chain and the committees of its proven epochs, from epoch 0 on without a gap. It never loses an
+    epoch: a proof that is refused changes nothing, and proofs of earlier epochs are refused."""
 
     def __init__(self, genesis: Genesis, epochs: dict | None = None):
         """`epochs` is the JSON of epoch proofs. All of them must be valid."""
@@ -263,6 +264,14 @@ class Anchor:
         require(following.hash == unhex(header["next_committee"]), "the block names another committee for the epoch")
         newest.last = end
         self.committees.append(following)
+
+    def check_end(self, proof: dict):
+        """Refuses another end of the epoch before the newest one than the known one."""
+        last, _ = fields(proof, "last next", "an epoch proof")
+        header, _, _ = fields(last, "header descendants certificate", "the proof")
+        its_hash, ended = block_hash(header), self.committees[-2]
+        require(ended.last == (header["height"], its_hash),
+                f"the node has another end of epoch {ended.epoch} than is known here: do not trust it")
 
     def check_header(self, header: dict, its_hash: bytes) -> Committee:
         """The committee that certifies this header, if the header can be one of this chain."""
@@ -293,6 +302,7 @@ def verify_proof(proof: dict, genesis: Genesis, epochs: dict | None = None) -> d
 
 
 def verify_finality(proof: dict, anchor: Anchor) -> dict:
+    """The same with an anchor, which has verified the epoch proofs."""
     header, descendants, certificate = fields(proof, "header descendants certificate", "the proof")
     committee = parent = parent_hash = None
     for each in [header, *elements(descendants, MAX_DESCENDANTS, "descendants")]:
@@ -342,8 +352,13 @@ def root_of_path(identity: bytes, index: int, count: int, path: list) -> bytes:
 def verify_receipt(receipt: dict, genesis: Genesis, epochs: dict | None = None) -> dict:
     """Verifies a receipt of `tx_receipt`, and returns the header of the transaction's block.
     `epochs` is the JSON of epoch proofs; without them, only blocks of epoch 0 are proven."""
+    return verify_inclusion(receipt, Anchor(genesis, epochs))
+
+
+def verify_inclusion(receipt: dict, anchor: Anchor) -> dict:
+    """The same with an anchor, which has verified the epoch proofs."""
     transaction, index, path, proof = fields(receipt, "transaction index path proof", "the receipt")
-    header = verify_proof(proof, genesis, epochs)
+    header = verify_finality(proof, anchor)
     number(index, "I")
     root = root_of_path(unhex(transaction, 32), index, header["transaction_count"], path)
     require(root == unhex(header["transactions_root"]), "the path does not lead to the block's root")
