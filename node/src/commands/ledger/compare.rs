@@ -2,7 +2,7 @@
 
 use clap::Args;
 use quorate_genesis::Genesis;
-use quorate_ledger::{BlockHash, CommitCertificate, FinalityProof, Height, ReplicaId};
+use quorate_ledger::{BlockHash, ChainAnchor, CommitCertificate, FinalityProof, Height, PublicKey};
 use serde::Serialize;
 
 use super::Chain;
@@ -21,8 +21,9 @@ use crate::output::{self, Output};
 ///
 /// The command names a validator as faulty only if both certificates are valid and the validator
 /// signed two blocks at one height in one view. If the two certificates are of different views or
-/// heights, a correct validator may have signed both. Use `quorate ledger verify` to prove a whole
-/// chain.
+/// heights, a correct validator may have signed both. Each chain itself proves the members of its later
+/// epochs; a member whose key is not in the genesis is named by its key. Use `quorate ledger verify` to
+/// prove a whole chain.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -140,43 +141,60 @@ fn difference(
     height: Height,
     genesis: &Genesis,
 ) -> anyhow::Result<Difference> {
-    let mut hashes = Vec::new();
-    let mut certificates = Vec::new();
-    for source in [first, second] {
-        let hash = source.hash_at(height)?;
-        // A source is not trusted: report signers only if their certificate proves this block.
-        let proves = |proof: &FinalityProof| {
-            Some(proof.header.hash()) == hash && proof.verify(genesis.anchor()).is_ok()
-        };
-        certificates.push(source.proof_of(height)?.filter(proves).map(|proof| proof.certificate));
-        hashes.push(hash.map_or_else(|| "none".to_owned(), |hash| hash.to_string()));
-    }
-    let hashes = <[_; 2]>::try_from(hashes).expect("there are two sources");
-    let certificates = <[_; 2]>::try_from(certificates).expect("there are two sources");
-    let name = |replica: ReplicaId| genesis.validator(replica).map(|validator| validator.name.clone());
-    let proven_faulty = proven_faulty(&certificates).into_iter().filter_map(name).collect();
-    let certificates = certificates.map(|certificate| {
-        certificate.map(|certificate| Certificate {
+    let sides = [Side::at(first, height, genesis)?, Side::at(second, height, genesis)?];
+    let name = |key: &PublicKey| genesis.name_of(key).map_or_else(|| key.to_string(), str::to_owned);
+    let proven_faulty = proven_faulty(&sides).iter().map(name).collect();
+    let certificates = [&sides[0], &sides[1]].map(|side| {
+        side.certificate.as_ref().map(|certificate| Certificate {
             view: certificate.ballot().view.0,
             height: certificate.ballot().height.0,
-            signers: certificate.votes().signers().iter().filter_map(name).collect(),
+            signers: side.signers.iter().map(name).collect(),
         })
     });
+    let hashes = sides.map(|side| side.hash.map_or_else(|| "none".to_owned(), |hash| hash.to_string()));
     Ok(Difference { height: height.0, hashes, certificates, proven_faulty })
 }
 
-/// The members whose COMMITs in both certificates are equivocation (R4): they are for two blocks at
-/// one height in one view. A COMMIT in another view, or at another height, is another statement,
-/// and a correct member may have signed both.
-fn proven_faulty(certificates: &[Option<CommitCertificate>; 2]) -> Vec<ReplicaId> {
-    let [Some(first), Some(second)] = certificates else { return Vec::new() };
-    let (one, other) = (first.ballot(), second.ballot());
+/// What one source has at the height with different blocks.
+struct Side {
+    hash: Option<BlockHash>,
+    /// The certificate, if it proves this block.
+    certificate: Option<CommitCertificate>,
+    /// The keys of its signers, in ascending order.
+    signers: Vec<PublicKey>,
+}
+
+impl Side {
+    fn at(source: &mut Source, height: Height, genesis: &Genesis) -> anyhow::Result<Self> {
+        let hash = source.hash_at(height)?;
+        let (anchor, proof) = (source.anchor(genesis)?, source.proof_of(height)?);
+        // A source is not trusted: report signers only if their certificate proves this block.
+        let proves =
+            |proof: &FinalityProof| Some(proof.header.hash()) == hash && proof.verify(&anchor).is_ok();
+        let certificate = proof.filter(proves).map(|proof| proof.certificate);
+        let signers = certificate.as_ref().map_or_else(Vec::new, |certificate| signers(certificate, &anchor));
+        Ok(Side { hash, certificate, signers })
+    }
+}
+
+/// The keys of the members that signed a valid certificate.
+fn signers(certificate: &CommitCertificate, anchor: &ChainAnchor) -> Vec<PublicKey> {
+    let committee = anchor.committee(certificate.ballot().epoch);
+    let key = |replica| committee.and_then(|committee| committee.member(replica)).copied();
+    certificate.votes().signers().iter().filter_map(key).collect()
+}
+
+/// The keys whose COMMITs in both certificates are equivocation (R4): they are for two blocks at one
+/// height in one view. A COMMIT in another view, or at another height, is another statement, and a
+/// correct member may have signed both.
+fn proven_faulty([first, second]: &[Side; 2]) -> Vec<PublicKey> {
+    let (Some(one), Some(other)) = (&first.certificate, &second.certificate) else { return Vec::new() };
+    let (one, other) = (one.ballot(), other.ballot());
     let one_subject = (one.epoch, one.view, one.height) == (other.epoch, other.view, other.height);
     if !one_subject || one.block == other.block {
         return Vec::new();
     }
-    let of_second = second.votes().signers();
-    first.votes().signers().iter().filter(|signer| of_second.contains(*signer)).collect()
+    first.signers.iter().filter(|key| second.signers.contains(key)).copied().collect()
 }
 
 fn human(report: &Report, args: &CompareArgs) -> String {

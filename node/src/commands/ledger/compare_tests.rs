@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use quorate_genesis::TestNetwork;
+use quorate_governance::{Operation, Possession};
 use quorate_ledger::{
-    Ballot, Block, Body, Commit, CommitCertificate, Epoch, Header, ReplicaId, Signed, Timestamp, View,
+    Ballot, Block, Body, Commit, CommitCertificate, Epoch, Header, Payload, ReplicaId, SecretKey, Signed,
+    Timestamp, VerifiedTransaction, View,
 };
-use quorate_store::{CertifiedRange, ExportWriter, Ledger};
+use quorate_store::{CertifiedRange, ExportWriter, ForgetfulDisk, Ledger};
 
 use super::*;
 
@@ -170,4 +172,67 @@ fn only_a_validator_that_is_proven_faulty_is_named() {
     let forged = home(&network, &at("forged"), &forged.collect::<Vec<_>>());
     let difference = compared(&network, &first, &forged).difference.unwrap();
     assert!(difference.proven_faulty.is_empty() && difference.certificates[1].is_none());
+}
+
+/// Blocks of a network whose member 0 rotates its key in block 1, up to block 12. Epoch 1 begins with
+/// block 10. From block 11 on, the blocks have other times.
+fn rotated(network: &TestNetwork, new_key: &SecretKey, number: u64) -> Vec<CertifiedRange> {
+    let genesis = network.genesis();
+    let chain = genesis.chain_id();
+    let owner = network.governance_key(ReplicaId(0));
+    let possession = Possession::sign(&chain, owner.public(), new_key, Epoch(0));
+    let rotate = Operation::Rotate { consensus_key: new_key.public(), possession };
+    let payload = Payload::Governance(rotate.to_bytes());
+    let rotation = VerifiedTransaction::sign(&chain, owner, 1, Timestamp(u64::MAX), payload);
+    let disk = ForgetfulDisk::new();
+    let mut ledger = Ledger::create_on(disk.attach(), genesis.header(), &genesis.governance_state()).unwrap();
+    let mut parent = genesis.header().clone();
+    let mut ranges = Vec::new();
+    for height in 1..=12 {
+        let body = if height == 1 { Body::of(std::slice::from_ref(&rotation)) } else { Body::of(&[]) };
+        let time = parent.timestamp.plus_ms(1 + if height > 10 { number } else { 0 });
+        let state = ledger.governance();
+        let next = state.config(parent.height.next().next()).unwrap().committee().hash();
+        let block = Block::proposed(&parent, body, time, ReplicaId(0), next).unwrap();
+        parent = block.header().clone();
+        let committee = state.config(parent.height).unwrap().committee().clone();
+        let ballot =
+            Ballot { epoch: parent.epoch, view: View(0), height: parent.height, block: block.hash() };
+        let keys = network.keys().iter().chain([new_key]);
+        let members = keys.filter_map(|key| Some((committee.index_of(&key.public())?, key)));
+        let votes: Vec<_> =
+            members.map(|(index, key)| Signed::sign(&chain, key, index, Commit(ballot))).collect();
+        let certificate = CommitCertificate::assemble(&committee, ballot, &votes).unwrap().into_inner();
+        ledger.append(std::slice::from_ref(&block), &certificate).unwrap();
+        ranges.push(CertifiedRange { blocks: vec![block], certificate });
+    }
+    ranges
+}
+
+/// The genesis has no name for a key that came later.
+#[test]
+fn faulty_validators_of_a_later_epoch_are_named() {
+    let network = TestNetwork::seeded(4, 1);
+    let new_key = SecretKey::from_bytes(&[2; 32]).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let [first, second] = [0, 5].map(|number| rotated(&network, &new_key, number));
+    let chains = [
+        (written(&network, &at("first"), first.clone()), written(&network, &at("second"), second.clone())),
+        (home(&network, &at("first-home"), &first), home(&network, &at("second-home"), &second)),
+    ];
+    let mut keys: Vec<_> =
+        network.keys()[1..].iter().map(SecretKey::public).chain([new_key.public()]).collect();
+    keys.sort();
+    let name = |key| network.genesis().name_of(key).map_or_else(|| key.to_string(), str::to_owned);
+    let signers: Vec<String> = keys[..3].iter().map(name).collect();
+    assert!(signers.contains(&new_key.public().to_string()));
+    for (first, second) in chains {
+        let difference = compared(&network, &first, &second).difference.unwrap();
+        assert_eq!(difference.height, 11);
+        for certificate in &difference.certificates {
+            assert_eq!(certificate.as_ref().unwrap().signers, signers);
+        }
+        assert_eq!(difference.proven_faulty, signers);
+    }
 }

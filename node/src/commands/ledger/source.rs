@@ -2,16 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use quorate_api::{BlockAt, BlockJson, MAX_BLOCKS};
 use quorate_client::{ClientConfig, Rpc};
 use quorate_genesis::Genesis;
-use quorate_ledger::{BlockHash, CommitCertificate, FinalityProof, Height};
+use quorate_ledger::{BlockHash, ChainAnchor, CommitCertificate, FinalityProof, Height};
 use quorate_store::{
-    CertifiedRange, ExportReader, Ledger, LedgerReader, MAX_BATCH_BLOCKS, RangeBuilder, StoreError,
+    CertifiedRange, ExportReader, Ledger, LedgerReader, MAX_BATCH_BLOCKS, RangeBuilder, RangeVerifier,
+    StoreError,
 };
 
 use super::{advise, must_exist, read_config};
+use crate::commands::epochs::KnownEpochs;
+use crate::output;
 use crate::remote;
 
 /// Blocks and bytes of bodies that are read from a ledger at a time.
@@ -51,6 +54,12 @@ impl Node {
             bail!("the node returned block {} instead of block {height}", skeleton.header().height);
         }
         Ok(Some(skeleton.hash()))
+    }
+
+    fn anchor(&self, genesis: &ChainAnchor) -> (ChainAnchor, Option<anyhow::Error>) {
+        let mut known = KnownEpochs::of_genesis(genesis);
+        let error = self.runtime.block_on(known.extend_from(&self.rpc)).err();
+        (known.anchor().clone(), error)
     }
 
     fn proof(&self, height: Height) -> anyhow::Result<Option<FinalityProof>> {
@@ -140,6 +149,18 @@ impl Export {
         Ok(Export { path: path.to_owned(), genesis: genesis.clone(), reader, range: None })
     }
 
+    /// The anchor of the genesis, extended by the epochs that the export proves, and the reason why it
+    /// proves no further ones, if it should. Executes the governance transactions of all ranges.
+    fn anchor(&self) -> anyhow::Result<(ChainAnchor, Option<anyhow::Error>)> {
+        let mut verifier = RangeVerifier::new(&self.genesis.governance_state(), self.genesis.anchor());
+        for range in ExportReader::open(&self.path, self.genesis.header())? {
+            if let Err(reason) = verifier.execute(&range?) {
+                return Ok((verifier.anchor().clone(), Some(anyhow!(reason))));
+            }
+        }
+        Ok((verifier.anchor().clone(), None))
+    }
+
     /// The range that contains a height, `None` above the end.
     fn range_at(&mut self, height: Height) -> anyhow::Result<Option<&CertifiedRange>> {
         let begins_above =
@@ -215,6 +236,24 @@ impl Source {
                     .map(quorate_ledger::Block::hash))
             }
         }
+    }
+
+    /// The anchor of the genesis, extended by the epochs that the source proves. The source is not
+    /// trusted: the first proof that is not valid ends the anchor, and a note says why.
+    pub(super) fn anchor(&mut self, genesis: &Genesis) -> anyhow::Result<ChainAnchor> {
+        let (anchor, error) = match self {
+            Source::Ledger(reader) => match reader.anchor(genesis.anchor()) {
+                Ok(anchor) => (anchor, None),
+                Err(error) => (genesis.anchor().clone(), Some(error.into())),
+            },
+            Source::Node(node) => node.anchor(genesis.anchor()),
+            Source::Export(export) => export.anchor()?,
+        };
+        if let Some(error) = error {
+            let newest = anchor.newest().epoch();
+            output::note(format_args!("the chain does not prove the epochs after epoch {newest}: {error:#}"));
+        }
+        Ok(anchor)
     }
 
     /// The proof that a height is final, as the source claims it. It is not verified.

@@ -155,7 +155,6 @@ fn verify_export(path: &Path, genesis: &Genesis) -> Verified {
 }
 
 fn human(found: &Found, genesis: &Genesis, seconds: f64) -> String {
-    let committee = genesis.committee();
     let mut fields = vec![
         ("network", format!("{} (chain {})", genesis.name(), genesis.chain_id())),
         ("head", format!("{} at height {}", found.hash, found.height)),
@@ -163,12 +162,7 @@ fn human(found: &Found, genesis: &Genesis, seconds: f64) -> String {
         ("blocks", format!("{} with {} transactions", found.height, found.transactions)),
         (
             "certified",
-            format!(
-                "by {} certificates of {} of {} validators each",
-                found.certificates,
-                committee.quorum(),
-                committee.size()
-            ),
+            format!("by {} certificates, each of a quorum of the members of its epoch", found.certificates),
         ),
     ];
     if found.earliest_height > 0 {
