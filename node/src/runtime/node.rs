@@ -202,7 +202,7 @@ impl Roles {
 
 const NOT_CONNECTED: &str = "no validator that this node knows is connected. In case that it missed a change of \
      keys, it starts again with its other key, or as a follower that fetches blocks. If the validators have other keys \
-     now, list their addresses with the new peer ids in p2p.bootstrap: network_peers of another node has both";
+     now, list their addresses with the new peer ids in p2p.bootstrap: node_peers of another node has both";
 
 /// Starts the node in the role that its key has in the configuration in force, or in another way.
 /// `ledger`: the open ledger, if the node ran in its other role before.
