@@ -263,6 +263,9 @@ impl Observer {
         // The operator chose the sources.
         let sources = heads.iter().filter(|(peer, _)| !self.is_member(**peer));
         let claimed = sources.map(|(_, head)| *head).max().unwrap_or_default();
+        // Members say more than a source, whose claims no other peer supports.
+        let few = self.heard.len() <= self.pbft().context.committee.faults();
+        let ahead = if few { credible.max(claimed) } else { credible };
         ObserverOverview {
             head: self.ledger.head(),
             committed,
@@ -273,7 +276,7 @@ impl Observer {
             active: begun.count() >= self.pbft().context.committee.weak_quorum(),
             heads: heads.iter().filter(|(peer, _)| self.is_member(**peer)).map(|(a, b)| (*a, *b)).collect(),
             contacts: lately.map(|(replica, _)| *replica).collect(),
-            catching_up: credible.max(claimed) > committed.plus(self.pbft().context.window),
+            catching_up: ahead > committed.plus(self.pbft().context.window),
             fetched: self.fetched,
         }
     }

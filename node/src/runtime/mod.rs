@@ -39,6 +39,7 @@ use quorate_network::PeerKey;
 use crate::config::Config;
 use crate::home::Home;
 use crate::logging::LogLevel;
+use epoch::members::peer_key;
 pub(crate) use node::{Running, start};
 pub(crate) use open_files::make_room;
 
@@ -66,9 +67,13 @@ impl Setup {
         Setup { genesis, key, next_key, name, config, log_level }
     }
 
-    /// The peers that the bootstrap addresses name by their ids.
+    /// The peers that the bootstrap addresses name by their ids, but this node.
     fn sources(&self) -> Vec<PeerKey> {
-        quorate_network::keys_in(&self.config.p2p_bootstrap)
+        let own = [Some(&self.key), self.next_key.as_ref()];
+        let own = own.into_iter().flatten().map(|key| peer_key(&key.public()));
+        let own: Vec<PeerKey> = own.collect();
+        let named = quorate_network::keys_in(&self.config.p2p_bootstrap);
+        named.into_iter().filter(|key| !own.contains(key)).collect()
     }
 
     /// The same with the next key as the key, if only that one is a member's after this state. The

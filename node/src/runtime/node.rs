@@ -6,12 +6,14 @@
 //! with the sources that its bootstrap addresses name. As a follower it fetches the blocks that it
 //! missed, and then it takes its role again.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use quorate_engine::{Engine, EpochRole};
+use quorate_governance::State;
 use quorate_ledger::SecretKey;
 use quorate_pbft::Now;
 use quorate_store::Ledger;
@@ -20,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::clock::Clock;
+use super::epoch::peer_lists;
 use super::ordering_thread::End;
 use super::running::RunningRole;
 use super::{Setup, assembly, epoch, observer, validator};
@@ -54,13 +57,13 @@ impl Addresses {
 /// # Errors
 /// Files that cannot be opened or belong to another node, or addresses that it cannot listen on.
 pub(crate) async fn start(mut setup: Setup) -> anyhow::Result<Running> {
-    let role = start_role(setup.clone(), None, Way::InForce).await?;
-    keep_addresses(&mut setup.config, &Addresses::of(&role));
-    let (addresses, known) = watch::channel(Addresses::of(&role));
+    let started = start_role(setup.clone(), None, Way::InForce).await?;
+    keep_addresses(&mut setup.config, &Addresses::of(&started.0));
+    let (addresses, known) = watch::channel(Addresses::of(&started.0));
     let (failing, failure) = watch::channel(None);
     let (stop, stopped) = oneshot::channel();
     let roles = Roles { setup, addresses, failing };
-    let task = tokio::spawn(roles.run(role, stopped));
+    let task = tokio::spawn(roles.run(started, stopped));
     Ok(Running { addresses: known, failure, stop, task })
 }
 
@@ -115,20 +118,21 @@ enum Way {
 }
 
 impl Way {
-    /// The ways of a node with this setup, in the order in which it tries them.
-    fn all(setup: &Setup) -> Vec<Way> {
+    /// The ways of a node with this setup and after this state, in the order in which it tries them. A
+    /// follower with the same key finds others only at sources that are no members in the state.
+    fn all(setup: &Setup, state: &State) -> Vec<Way> {
         let mut ways = vec![Way::InForce];
         if setup.config.role == Role::Validator {
+            let lists = peer_lists::peers_of(state, &[], &BTreeSet::new(), &[]);
+            let strange = setup.sources().iter().any(|source| !lists.members.contains(source));
             ways.extend(setup.next_key.is_some().then_some(Way::FollowWithNext));
-            let known = setup.next_key.is_some() || !setup.sources().is_empty();
-            ways.extend(known.then_some(Way::Follow));
+            ways.extend(strange.then_some(Way::Follow));
         }
         ways
     }
 
-    /// The way that this setup tries after this one.
-    fn next(self, setup: &Setup) -> Way {
-        let ways = Way::all(setup);
+    /// The way that a node with these ways tries after this one.
+    fn next(self, ways: &[Way]) -> Way {
         let next = ways.iter().skip_while(|way| **way != self).nth(1);
         next.copied().unwrap_or(Way::InForce)
     }
@@ -144,7 +148,11 @@ struct Roles {
 impl Roles {
     /// Runs until `stop` resolves. A request to stop while the node starts again is served when it
     /// has started.
-    async fn run(self, mut role: RunningRole, mut stop: oneshot::Receiver<()>) -> anyhow::Result<()> {
+    async fn run(
+        self,
+        (mut role, mut ways): (RunningRole, Vec<Way>),
+        mut stop: oneshot::Receiver<()>,
+    ) -> anyhow::Result<()> {
         let mut way = Way::InForce;
         loop {
             let end = tokio::select! {
@@ -153,8 +161,8 @@ impl Roles {
                     way = Way::InForce;
                     end
                 }
-                reason = self.fails(way, role.isolated(ISOLATED)) => {
-                    way = way.next(&self.setup);
+                reason = fails(way, &ways, role.isolated(ISOLATED)) => {
+                    way = way.next(&ways);
                     tracing::warn!(?way, "{reason}");
                     End::RoleChanged
                 }
@@ -165,8 +173,8 @@ impl Roles {
                 let _ = stop.await;
                 return role.stop().await.map(drop);
             }
-            role = match self.start_again(role, way).await {
-                Ok(role) => role,
+            (role, ways) = match self.start_again(role, way).await {
+                Ok(started) => started,
                 Err(error) => {
                     self.failing.send_replace(Some(format!("{error:#}").into()));
                     let _ = stop.await;
@@ -176,41 +184,51 @@ impl Roles {
         }
     }
 
-    /// Resolves when the node should try another way, with the reason.
-    async fn fails(&self, way: Way, isolated: impl Future<Output = ()>) -> &'static str {
-        if way == Way::InForce {
-            if Way::all(&self.setup).len() == 1 {
-                std::future::pending::<()>().await;
-            }
-            isolated.await;
-        } else if timeout(FOLLOWS, isolated).await.is_err() {
-            return "the node has followed for a minute, and looks whether its vote is needed";
-        }
-        NOT_CONNECTED
-    }
-
     /// Closes everything that the role has opened, then opens it for the other role. The ledger stays
     /// open: late readers of the old role would otherwise keep it locked.
-    async fn start_again(&self, role: RunningRole, way: Way) -> anyhow::Result<RunningRole> {
+    async fn start_again(&self, role: RunningRole, way: Way) -> anyhow::Result<(RunningRole, Vec<Way>)> {
         let ledger = role.stop().await?;
         let started = start_role(self.setup.clone(), ledger, way).await;
-        let role = started.context("the node cannot start again in its other role")?;
+        let (role, ways) = started.context("the node cannot start again in its other role")?;
         self.addresses.send_replace(Addresses::of(&role));
-        Ok(role)
+        Ok((role, ways))
     }
 }
 
-const NOT_CONNECTED: &str = "no validator that this node knows is connected. In case that it missed a change of \
+/// Resolves when the node should try another way, with the reason.
+async fn fails(way: Way, ways: &[Way], isolated: impl Future<Output = ()>) -> &'static str {
+    if way == Way::InForce {
+        if ways.len() == 1 {
+            std::future::pending::<()>().await;
+        }
+        isolated.await;
+    } else if timeout(FOLLOWS, isolated).await.is_err() {
+        return "the node has followed for a minute, and looks whether its vote is needed";
+    }
+    NOT_CONNECTED
+}
+
+const NOT_CONNECTED: &str = "too few of the validators that this node knows are connected. In case that it missed a change of \
      keys, it starts again with its other key, or as a follower that fetches blocks. If the validators have other keys \
      now, list their addresses with the new peer ids in p2p.bootstrap: node_peers of another node has both";
 
 /// Starts the node in the role that its key has in the configuration in force, or in another way.
-/// `ledger`: the open ledger, if the node ran in its other role before.
-async fn start_role(mut setup: Setup, ledger: Option<Ledger>, way: Way) -> anyhow::Result<RunningRole> {
+/// `ledger`: the open ledger, if the node ran in its other role before. Returns also the ways that the
+/// node has.
+async fn start_role(
+    setup: Setup,
+    ledger: Option<Ledger>,
+    way: Way,
+) -> anyhow::Result<(RunningRole, Vec<Way>)> {
     let ledger = match ledger {
         Some(ledger) => ledger,
         None => data_files::open_ledger(&setup.genesis, &setup.config.ledger)?,
     };
+    let ways = Way::all(&setup, ledger.governance());
+    Ok((start_in(setup, ledger, way).await?, ways))
+}
+
+async fn start_in(mut setup: Setup, ledger: Ledger, way: Way) -> anyhow::Result<RunningRole> {
     if way != Way::InForce {
         if way == Way::FollowWithNext
             && let Some(next) = setup.next_key.take()
@@ -309,13 +327,13 @@ mod tests {
         let mut setup =
             Setup { genesis, key, next_key: None, name: "candidate".to_owned(), config, log_level: None };
 
-        let role = start_role(setup.clone(), None, Way::InForce).await.unwrap();
-        let (first, ending) = (Addresses::of(&role), role.ending.clone());
+        let started = start_role(setup.clone(), None, Way::InForce).await.unwrap();
+        let (first, ending) = (Addresses::of(&started.0), started.0.ending.clone());
         keep_addresses(&mut setup.config, &first);
         let (addresses, mut known) = watch::channel(first.clone());
         let (failing, failure) = watch::channel(None);
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(Roles { setup, addresses, failing }.run(role, stopped));
+        let task = tokio::spawn(Roles { setup, addresses, failing }.run(started, stopped));
 
         ending.send_replace(Some(End::RoleChanged));
         timeout(Duration::from_secs(60), known.changed()).await.unwrap().unwrap();

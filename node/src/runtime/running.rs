@@ -32,6 +32,8 @@ pub(crate) struct Started<W> {
     pub(crate) inbox: mpsc::Sender<W>,
     /// The work that ends the ordering thread.
     pub(crate) stop: W,
+    /// With fewer connections than this, the node is isolated.
+    pub(crate) needs: usize,
     /// The task that processes network events.
     pub(crate) incoming: JoinHandle<()>,
 }
@@ -49,6 +51,8 @@ pub(crate) struct RunningRole {
     #[cfg(test)]
     pub(super) ending: Ending,
     stopping: Arc<AtomicBool>,
+    /// With fewer connections than this, it is isolated.
+    needs: usize,
     /// Ends the task that keeps addresses for the next start, and waits for it.
     addresses: (oneshot::Sender<()>, JoinHandle<()>),
 }
@@ -56,7 +60,7 @@ pub(crate) struct RunningRole {
 impl RunningRole {
     /// Supervises the parts of a started node.
     pub(crate) fn of<W: Send + 'static>(started: Started<W>) -> Self {
-        let Started { rpc, connected, thread, inbox, stop, incoming } = started;
+        let Started { rpc, connected, thread, inbox, stop, needs, incoming } = started;
         let OrderingThread { handle, ending, ended } = thread;
         let (ends, kept_until) = oneshot::channel::<()>();
         // The sender is dropped when the node stops.
@@ -81,6 +85,7 @@ impl RunningRole {
             #[cfg(test)]
             ending: of_tests,
             stopping,
+            needs,
             addresses,
         }
     }
@@ -95,15 +100,17 @@ impl RunningRole {
         self.network.listen_addresses()
     }
 
-    /// Resolves when the node has had no connection for this long, although it knows other nodes.
+    /// Resolves when the node has had fewer connections than it needs for this long, although it knows
+    /// other nodes.
     pub(crate) fn isolated(&self, long: Duration) -> impl Future<Output = ()> + Send + use<> {
-        let network = self.network.clone();
+        let (network, needs) = (self.network.clone(), self.needs);
         async move {
             let mut since = Instant::now();
             while since.elapsed() < long {
                 tokio::time::sleep(LOOK_EVERY).await;
                 let peers = network.peers();
-                if peers.is_empty() || peers.iter().any(|peer| peer.connected) {
+                let connected = peers.iter().filter(|peer| peer.connected).count();
+                if peers.is_empty() || connected >= needs {
                     since = Instant::now();
                 }
             }

@@ -201,7 +201,9 @@ impl Replica {
             return false;
         }
         let own = self.checkpoints.of(self.signing.replica());
-        let differs = own.iter().any(|own| own.body.height == checkpoint.height && own.body != checkpoint);
+        let computed = self.checkpoints.roots.get(&checkpoint.height);
+        let differs = own.iter().any(|own| own.body.height == checkpoint.height && own.body != checkpoint)
+            || computed.is_some_and(|root| *root != checkpoint.state_root);
         assert!(!differs, "FORK: a quorum vouches for another state at height {}", checkpoint.height);
         let votes = self.checkpoints.votes.values().flatten();
         let certificate =

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use quorate_governance::{Member, State};
 use quorate_ledger::PublicKey;
-use quorate_network::{Network, PeerKey};
+use quorate_network::{Network, OBSERVERS_MAX, PeerKey};
 
 use super::members::peer_key;
 
@@ -32,12 +32,16 @@ pub(crate) fn peers_of(
     let members = state.configs().flat_map(|(_, config)| config.members().iter().map(of_member));
     let members: BTreeSet<PeerKey> = members.chain(sources.iter().copied()).collect();
     let candidates = state.latest_config().candidates();
-    let observers: BTreeSet<PeerKey> =
-        settings.iter().chain(candidates).map(peer_key).chain(left.iter().copied()).collect();
-    PeerLists {
-        observers: observers.difference(&members).copied().collect(),
-        members: members.into_iter().collect(),
+    // In this order of importance: at the limit, further candidates wait until others are gone.
+    let observers =
+        settings.iter().map(peer_key).chain(left.iter().copied()).chain(candidates.iter().map(peer_key));
+    let mut admitted = BTreeSet::new();
+    for observer in observers.filter(|observer| !members.contains(observer)) {
+        if admitted.len() < OBSERVERS_MAX {
+            admitted.insert(observer);
+        }
     }
+    PeerLists { observers: admitted.into_iter().collect(), members: members.into_iter().collect() }
 }
 
 /// Keeps the lists of the network equal to those that follow from governance.
@@ -78,20 +82,23 @@ impl PeerUpdates {
     /// peers.
     pub(crate) fn update(&mut self, state: &State) {
         let lists = peers_of(state, &self.settings, &self.left, &self.sources);
-        if lists != self.lists {
-            set_peers(&self.network, &lists);
+        if lists != self.lists && set_peers(&self.network, &lists) {
             self.lists = lists;
         }
     }
 }
 
-/// Changes who may connect.
-fn set_peers(network: &Network, lists: &PeerLists) {
+/// Changes who may connect. `false` if that is not possible now.
+fn set_peers(network: &Network, lists: &PeerLists) -> bool {
     let (members, observers) = (lists.members.len(), lists.observers.len());
     match network.set_peers(&lists.members, &lists.observers) {
         Ok(()) => tracing::info!(members, observers, "the nodes that may connect have changed"),
-        Err(error) => tracing::error!(%error, members, observers, "the nodes that may connect cannot change"),
+        Err(error) => {
+            tracing::error!(%error, members, observers, "the nodes that may connect cannot change now");
+            return false;
+        }
     }
+    true
 }
 
 #[cfg(test)]

@@ -67,6 +67,10 @@ impl Driver {
             if self.work(waiting.drain(..))? || !goes_on {
                 return Ok(Ended::Stopped(self.observer.into_ledger()?));
             }
+            if !self.observer.epoch_is_over() && self.should_vote() {
+                tracing::warn!("the node has what the validators have, and starts to vote");
+                return Ok(Ended::RoleChanged(self.observer.into_ledger()?));
+            }
         }
     }
 
@@ -101,19 +105,31 @@ impl Driver {
         }
     }
 
+    /// Whether the node should vote: its key is in the committee, and it has what the members have. A node
+    /// that is behind goes on as a follower, because the members of a past epoch may have other keys now.
+    fn should_vote(&self) -> bool {
+        self.epoch.me.is_some() && self.source.role == Role::Validator && self.is_in_step()
+    }
+
+    fn is_in_step(&self) -> bool {
+        let overview = self.observer.overview(self.clock.now());
+        overview.contacts.len() > self.epoch.committee().faults() && !overview.catching_up
+    }
+
     /// Continues in the next epoch, or ends if the node votes in it.
     fn next_epoch(self) -> Result<Next, Fatal> {
+        let in_step = self.is_in_step();
         let observer = self.observer.next_epoch()?;
         let state = observer.governance().clone();
         let epoch = self.source.view(&state, observer.config().clone());
-        if epoch.me.is_some() && self.source.role == Role::Validator {
+        if epoch.me.is_some() && self.source.role == Role::Validator && in_step {
             tracing::warn!(
                 epoch = epoch.epoch().0,
                 "an epoch has begun whose committee contains the key of this node: the node starts to vote"
             );
             return observer.into_ledger().map(Next::Role);
         }
-        if epoch.me.is_some() {
+        if epoch.me.is_some() && self.source.role == Role::Observer {
             tracing::error!(
                 "the committee contains the key of this node, but the node is configured as an observer and \
                  does not vote: set node.role = \"validator\" and start it again"

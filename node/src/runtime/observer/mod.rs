@@ -95,7 +95,8 @@ pub(crate) async fn start(setup: Setup, ledger: Ledger) -> anyhow::Result<Runnin
         requests: is_follower.then(|| BlockRequests::new(service.node.ledger.clone())),
     };
     let incoming = tokio::spawn(incoming.run(events));
-    Ok(RunningRole::of(Started { rpc, connected, thread, inbox: sender, stop: ObserverWork::Stop, incoming }))
+    let (inbox, stop) = (sender, ObserverWork::Stop);
+    Ok(RunningRole::of(Started { rpc, connected, thread, inbox, stop, needs: 1, incoming }))
 }
 
 /// Says why a node that was configured as a validator does not vote.

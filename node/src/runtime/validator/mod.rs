@@ -98,6 +98,9 @@ pub(crate) async fn start(setup: Setup, engine: Engine, clock: Clock) -> anyhow:
         thread,
         inbox: sender,
         stop: ValidatorWork::Stop,
+        // A thief of an old key, or another node that knows only old keys, must not keep this one from
+        // looking for the others.
+        needs: base.epoch.committee().quorum() - 1,
         incoming,
     }))
 }
