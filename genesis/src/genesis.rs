@@ -176,6 +176,7 @@ impl Genesis {
             block: self.header.hash(),
             members: self.validators().iter().map(member).collect(),
             settings: *self.settings(),
+            clients: Vec::new(),
         };
         State::initial(initial).expect("a checked genesis has distinct keys and valid settings")
     }

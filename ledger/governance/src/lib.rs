@@ -23,6 +23,7 @@
 //!     block: BlockHash::from_bytes([2; 32]),
 //!     members: (1..=4).map(member).collect(),
 //!     settings: Settings::default(),
+//!     clients: Vec::new(),
 //! })?;
 //! // With W = 8, no later block can change the configuration of heights 1 to 9.
 //! assert_eq!(state.horizon(), Height(9));
@@ -40,13 +41,13 @@ mod tree;
 
 pub mod limits;
 
-pub use config::{BlockUse, Client, Config, Effect, Kind, Member, Permit, QuorumArithmetic};
+pub use config::{BlockUse, Client, Config, Effect, Kind, Member, Permit, QuorumArithmetic, clients_root};
 pub use operations::{Change, Name, NameError, Operation, Possession, ProposalId, Quota};
 pub use outcome::{Outcome, Reason};
 pub use parameters::{
-    BlockParameters, Bound, ClientParameters, ConsensusParameters, GovernanceParameters, MempoolParameters,
-    Parameter, ParameterError, ParameterName, Parameters, Rule, Section, Settings, Submit, UnknownParameter,
-    rules,
+    BlockParameters, Bound, ClientParameters, ConsensusParameters, GovernanceParameters, MAX_CLIENTS,
+    MempoolParameters, Parameter, ParameterError, ParameterName, Parameters, Rule, Section, Settings, Submit,
+    UnknownParameter, rules,
 };
 pub use state::{
     Ancestors, ApplyError, EntryKey, ExecutedBlock, GovernanceTransaction, Head, InitialState,

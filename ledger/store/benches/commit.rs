@@ -34,7 +34,8 @@ fn initial() -> State {
         governance_key: key_of(seed),
     };
     let (members, settings) = ((1..=4).map(member).collect(), Settings::default());
-    State::initial(InitialState { chain: CHAIN, block: genesis().hash(), members, settings }).unwrap()
+    let (block, clients) = (genesis().hash(), Vec::new());
+    State::initial(InitialState { chain: CHAIN, block, members, settings, clients }).unwrap()
 }
 
 /// A full block on `parent` and a certificate of the usual size. The store verifies no signature,

@@ -90,7 +90,8 @@ impl Chain {
             governance_key: key.public(),
         };
         let members = keys.iter().enumerate().map(member).collect();
-        let initial = InitialState { chain: CHAIN, block: genesis.hash(), members, settings };
+        let clients = Vec::new();
+        let initial = InitialState { chain: CHAIN, block: genesis.hash(), members, settings, clients };
         let initial = State::initial(initial).unwrap();
         Chain {
             keys,

@@ -15,8 +15,8 @@ pub use effect::Effect;
 pub(crate) use members::{FAULT_TOLERANT, Members};
 pub use members::{Member, QuorumArithmetic};
 pub use permits::{BlockUse, Kind, Permit};
-pub use registry::Client;
 pub(crate) use registry::Registry;
+pub use registry::{Client, clients_root};
 
 use crate::operations::Name;
 use crate::parameters::{Parameters, Settings, Submit};

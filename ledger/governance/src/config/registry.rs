@@ -25,6 +25,12 @@ pub struct Client {
     pub revoked: bool,
 }
 
+/// The root of the tree of these clients, in any order: what a state root has of them. Of several
+/// clients with one key, only one counts.
+pub fn clients_root(clients: Vec<Client>) -> Hash {
+    Registry::of(clients).tree().root()
+}
+
 /// All clients. Clones share their content, and a change costs about log2 of their number hashes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Registry {

@@ -7,7 +7,7 @@ use super::table::{MIN_TRANSACTION_BYTES, Section, parameter};
 use super::{BlockParameters, Parameters};
 
 /// The largest limit on the number of clients. With it, the registry takes some 300 MB.
-pub(crate) const MAX_CLIENTS: u32 = 1_000_000;
+pub const MAX_CLIENTS: u32 = 1_000_000;
 
 /// The longest lifetime of a proposal: with a block a second, four months.
 const MAX_PROPOSAL_LIFETIME: u64 = 10_000_000;

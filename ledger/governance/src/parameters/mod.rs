@@ -15,8 +15,7 @@ mod table;
 use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_ledger::{BlockLimits, TransactionLimits};
 
-pub(crate) use governance::MAX_CLIENTS;
-pub use governance::{GovernanceParameters, Settings};
+pub use governance::{GovernanceParameters, MAX_CLIENTS, Settings};
 pub use names::{ParameterName, UnknownParameter};
 pub use rules::{Bound, ParameterError, Rule, rules};
 pub(crate) use table::MAX_CHECKPOINT_INTERVAL;

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use quorate_ledger::{BlockHash, ChainId, Epoch, Height};
+use quorate_ledger::{BlockHash, ChainId, Epoch, Height, PublicKey};
 
 use super::State;
 use super::entry::Head;
 use super::table::Table;
-use crate::config::{Config, FAULT_TOLERANT, Member, Members, Registry};
+use crate::config::{Client, Config, FAULT_TOLERANT, Member, Members, Registry};
+use crate::operations::Name;
 use crate::outcome::Reason;
-use crate::parameters::{ParameterError, Settings};
+use crate::parameters::{MAX_CLIENTS, ParameterError, Settings};
 use crate::tree::Tree;
 
 /// What the genesis gives governance.
@@ -24,6 +25,8 @@ pub struct InitialState {
     pub members: Vec<Member>,
     /// All parameters.
     pub settings: Settings,
+    /// The clients that the network takes over from the one that it continues, in any order.
+    pub clients: Vec<Client>,
 }
 
 /// Why a network cannot begin like this.
@@ -35,6 +38,14 @@ pub enum InitialStateError {
     /// A parameter is invalid.
     #[error("{0}")]
     Parameter(ParameterError),
+    /// A client that cannot be in the registry.
+    #[error("client {key}: {reason}")]
+    Client {
+        /// Its key.
+        key: PublicKey,
+        /// What is wrong with it.
+        reason: Reason,
+    },
 }
 
 impl State {
@@ -42,9 +53,9 @@ impl State {
     /// again; any other network may not.
     ///
     /// # Errors
-    /// [`InitialStateError`]. The content of a checked genesis causes none.
+    /// [`InitialStateError`]. Members and settings of a checked genesis cause none.
     pub fn initial(initial: InitialState) -> Result<Self, InitialStateError> {
-        let InitialState { chain, block, members, settings } = initial;
+        let InitialState { chain, block, members, settings, clients } = initial;
         if let Some(error) = settings.errors().into_iter().next() {
             return Err(InitialStateError::Parameter(error));
         }
@@ -53,10 +64,10 @@ impl State {
         let config = Config {
             epoch_start: Height(0),
             allows_small,
-            members: Arc::new(members),
             settings,
             candidates: Arc::new(BTreeSet::new()),
-            clients: Registry::default(),
+            clients: registry(clients, &members)?,
+            members: Arc::new(members),
         };
         let head = Head {
             chain,
@@ -81,4 +92,24 @@ impl State {
         state.write_all();
         Ok(state)
     }
+}
+
+/// The registry of these clients: each has a key of its own and belongs to a member. They need not
+/// be within the limits of the settings, because governance may have lowered these since.
+fn registry(clients: Vec<Client>, members: &Members) -> Result<Registry, InitialStateError> {
+    let names: BTreeSet<&Name> = members.list().iter().map(|member| &member.name).collect();
+    let mut keys = BTreeSet::new();
+    for client in &clients {
+        let refused = |reason| Err(InitialStateError::Client { key: client.key, reason });
+        if keys.len() >= MAX_CLIENTS as usize {
+            return refused(Reason::ClientLimit);
+        }
+        if !names.contains(&client.member) {
+            return refused(Reason::UnknownMember);
+        }
+        if !keys.insert(client.key) {
+            return refused(Reason::ClientExists);
+        }
+    }
+    Ok(Registry::of(clients))
 }

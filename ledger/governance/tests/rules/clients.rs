@@ -1,12 +1,13 @@
 //! Clients of members, the submit mode, and quotas of a block.
 
 use quorate_governance::{
-    BlockUse, Change, Kind, Operation, ParameterName, Permit, Quota, Reason, Submit, limits,
+    BlockUse, Change, Client, InitialState, InitialStateError, Kind, Operation, ParameterName, Permit, Quota,
+    Reason, State, Submit, clients_root, limits,
 };
-use quorate_ledger::{NotPermitted, Payload, PublicKey};
+use quorate_ledger::{BlockHash, NotPermitted, Payload, PublicKey};
 
 use crate::network::{
-    EXECUTED, Network, add, add_client, failed, gov, key, name, remove, set, settings, vote,
+    CHAIN, EXECUTED, Network, add, add_client, failed, gov, key, member, name, remove, set, settings, vote,
 };
 
 const REGISTRY: Change = Change::SetSubmitMode { mode: Submit::Registry };
@@ -162,4 +163,55 @@ fn a_full_schedule_of_one_member_does_not_hinder_another() {
     assert_eq!(network.one(gov(1), Operation::Renew), EXECUTED);
     network.settle();
     assert_eq!(network.one(gov(0), add_client(901)), EXECUTED);
+}
+
+/// The state before block 1 of four members, with these clients.
+fn beginning_with(clients: Vec<Client>) -> Result<State, InitialStateError> {
+    let (block, members) = (BlockHash::from_bytes([0; 32]), (0..4).map(member).collect());
+    State::initial(InitialState { chain: CHAIN, block, members, settings: settings(), clients })
+}
+
+/// A network that continues another one begins with its clients.
+#[test]
+fn a_network_can_begin_with_clients() {
+    let mut old = registry();
+    assert_eq!(old.decide(vec![Change::RevokeClient { key: key(400) }]), EXECUTED);
+    let limit = Operation::SetClientQuota { key: key(401), quota: quota(2, 300) };
+    assert_eq!(old.one(gov(0), limit), EXECUTED);
+    old.settle();
+    let mut clients: Vec<Client> = old.state.next_config().clients().into_iter().cloned().collect();
+    let state = beginning_with(clients.clone()).unwrap();
+    let config = state.next_config();
+    assert_eq!((config.client_count(), config.clients_of(&name(0))), (3, 2));
+    for client in &clients {
+        assert_eq!(config.client(&client.key), Some(client), "owner, quota and revocation stay");
+    }
+    assert_eq!(State::from_bytes(&state.to_bytes()).unwrap(), state);
+    assert_eq!(State::from_entries(state.entries()).unwrap(), state);
+
+    let root = clients_root(clients.clone());
+    clients.reverse();
+    assert_eq!(clients_root(clients.clone()), root, "their order has no meaning");
+    assert_eq!(beginning_with(clients.clone()).unwrap(), state);
+    clients[0].quota = quota(1, 300);
+    assert_ne!(clients_root(clients), root);
+}
+
+#[test]
+fn a_network_does_not_begin_with_impossible_clients() {
+    let client = |number, owner| Client {
+        key: key(number),
+        name: "app".parse().unwrap(),
+        member: name(owner),
+        quota: None,
+        revoked: false,
+    };
+    assert!(beginning_with(vec![client(400, 0), client(401, 0)]).is_ok());
+    for (clients, reason) in [
+        (vec![client(400, 0), client(401, 4)], Reason::UnknownMember),
+        (vec![client(400, 0), client(401, 1), client(401, 2)], Reason::ClientExists),
+    ] {
+        let refused = InitialStateError::Client { key: key(401), reason };
+        assert_eq!(beginning_with(clients).unwrap_err(), refused);
+    }
 }

@@ -169,8 +169,9 @@ fn members_are_in_the_order_of_their_keys() {
     let mut initial: Vec<Member> = (0..7).map(member).collect();
     initial.reverse();
     let block = BlockHash::from_bytes([0; 32]);
+    let (settings, clients) = (settings(), Vec::new());
     let at_once =
-        State::initial(InitialState { chain: CHAIN, block, members: initial, settings: settings() }).unwrap();
+        State::initial(InitialState { chain: CHAIN, block, members: initial, settings, clients }).unwrap();
     assert_eq!(at_once.next_config().members(), network.state.next_config().members());
 }
 
@@ -267,6 +268,7 @@ fn impossible_initial_states_are_refused() {
             block: BlockHash::from_bytes([0; 32]),
             members,
             settings,
+            clients: Vec::new(),
         })
     };
     assert_eq!(

@@ -27,7 +27,8 @@ fn a_member_with_one_key_for_both_purposes_rotates_both() {
         governance_key: vote(index),
     });
     let block = BlockHash::from_bytes([0; 32]);
-    let initial = InitialState { chain: CHAIN, block, members: members.collect(), settings: settings() };
+    let (settings, clients) = (settings(), Vec::new());
+    let initial = InitialState { chain: CHAIN, block, members: members.collect(), settings, clients };
     let mut network = Network::of(4);
     network.state = State::initial(initial).unwrap();
     let rotation = network.rotation(vote(1), &secret(300));

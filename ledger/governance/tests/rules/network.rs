@@ -90,7 +90,9 @@ impl Network {
     pub(crate) fn with(members: u16, settings: Settings) -> Self {
         let members = (0..members).map(member).collect();
         let block = BlockHash::from_bytes([0; 32]);
-        let state = State::initial(InitialState { chain: CHAIN, block, members, settings }).unwrap();
+        let clients = Vec::new();
+        let initial = InitialState { chain: CHAIN, block, members, settings, clients };
+        let state = State::initial(initial).unwrap();
         Network { state, hashes: BTreeMap::from([(Height(0), block)]), next_id: Cell::new(0) }
     }
 

@@ -78,6 +78,7 @@ fn state() -> State {
         block: BlockHash::from_bytes([0xbb; 32]),
         members: (1..=4).map(member).collect(),
         settings: Settings::default(),
+        clients: Vec::new(),
     })
     .unwrap()
 }
