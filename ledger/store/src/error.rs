@@ -52,8 +52,8 @@ impl FileKind {
             FileKind::Journal => {
                 "check the disk; the validator must not vote without exactly this file, and an older copy must never take its \
                  place, because the validator could then contradict votes it has given. If the file cannot be recovered \
-                 intact, the validator can never vote again: the network continues with one validator fewer, and this host \
-                 can run as an observer with another key"
+                 intact, move it and the ledger away, start once with --init, and begin a new epoch with the governance \
+                 key of the validator (quorate validator renew)"
             }
             FileKind::Export => "move it away, and write a new export",
         }

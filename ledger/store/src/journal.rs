@@ -166,6 +166,15 @@ impl Journal {
         Journal::over(file::open(FileKind::Journal, path.as_ref())?, identity, others)
     }
 
+    /// The chain of a journal on disk, which is only read. Nothing else in it is checked.
+    ///
+    /// # Errors
+    /// As [`Journal::open`], except for a journal of another chain or validator.
+    pub fn chain_of(path: impl AsRef<Path>) -> Result<ChainId, StoreError> {
+        let (storage, identity) = file::open_read_only(FileKind::Journal, path.as_ref())?;
+        identity_in(&storage, &identity).map(|identity| identity.chain_id)
+    }
+
     /// Like [`Journal::open`], on a backend that is not a file.
     ///
     /// # Errors
@@ -320,6 +329,10 @@ fn check_lengths(rows: &[Row<'_>]) -> Result<(), StoreError> {
     }
 }
 
+fn identity_in(storage: &Storage, bytes: &[u8]) -> Result<JournalIdentity, StoreError> {
+    decode(bytes).map_err(|error| storage.name(Fault::damaged(format!("the identity: {error}"))))
+}
+
 fn check_identity(
     storage: &Storage,
     found: &[u8],
@@ -327,8 +340,7 @@ fn check_identity(
     others: &[PublicKey],
 ) -> Result<(), StoreError> {
     let path = storage.path().to_owned();
-    let found: JournalIdentity =
-        decode(found).map_err(|error| storage.name(Fault::damaged(format!("the identity: {error}"))))?;
+    let found = identity_in(storage, found)?;
     if found.chain_id != expected.chain_id {
         return Err(StoreError::OtherChain { path, found: found.chain_id, expected: expected.chain_id });
     }

@@ -219,6 +219,25 @@ fn another_chain_genesis_or_validator_is_refused() {
     open(identity()).unwrap();
 }
 
+/// The chain of a file is read before it is known which chain was expected.
+#[test]
+fn a_file_says_of_which_chain_it_is() {
+    let (home, chain) = (tempfile::tempdir().unwrap(), Chain::of(3));
+    let (ledger, journal) = (home.path().join("ledger"), home.path().join("journal"));
+    assert!(matches!(Ledger::chain_of(&ledger), Err(StoreError::Missing { .. })));
+    chain.fill(&mut Ledger::create(&ledger, &chain.genesis, &chain.initial).unwrap());
+    let other = JournalIdentity { chain_id: ChainId::from_bytes([2; 32]), ..identity() };
+    let open = Journal::create(&journal, &other).unwrap();
+    assert!(matches!(Journal::chain_of(&journal), Err(StoreError::InUse { .. })), "it is in use");
+    drop(open);
+    let before = (fs::read(&ledger).unwrap(), fs::read(&journal).unwrap());
+    assert_eq!(Ledger::chain_of(&ledger).unwrap(), chain.genesis.chain_id);
+    assert_eq!(Journal::chain_of(&journal).unwrap(), other.chain_id);
+    assert_eq!((fs::read(&ledger).unwrap(), fs::read(&journal).unwrap()), before, "only read");
+    assert!(matches!(Ledger::chain_of(&journal), Err(StoreError::Foreign { .. })));
+    assert!(matches!(Journal::chain_of(&ledger), Err(StoreError::Foreign { .. })));
+}
+
 #[test]
 fn another_format_version_is_refused_before_anything_is_read() {
     let versions = [

@@ -117,6 +117,15 @@ impl Ledger {
         Ok(LedgerReader::new(Arc::new(open_storage_read_only(path.as_ref(), genesis_header)?)))
     }
 
+    /// The chain of a ledger on disk, which is only read. Nothing else in it is checked.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`], except for a ledger of another chain.
+    pub fn chain_of(path: impl AsRef<Path>) -> Result<ChainId, StoreError> {
+        let (storage, identity) = file::open_read_only(FileKind::Ledger, path.as_ref())?;
+        chain_id_in(&storage, &identity)
+    }
+
     /// Like [`Ledger::open`], on a backend that is not a file.
     ///
     /// # Errors
@@ -299,10 +308,13 @@ pub(crate) fn open_storage_on(
     Ok(storage)
 }
 
+fn chain_id_in(storage: &Storage, identity: &[u8]) -> Result<ChainId, StoreError> {
+    decode(identity).map_err(|error| storage.name(Fault::damaged(format!("the chain id: {error}"))))
+}
+
 fn check_chain(storage: &Storage, identity: &[u8], genesis_header: &Header) -> Result<(), StoreError> {
     let path = storage.path();
-    let found: ChainId =
-        decode(identity).map_err(|error| storage.name(Fault::damaged(format!("the chain id: {error}"))))?;
+    let found = chain_id_in(storage, identity)?;
     let expected = genesis_header.chain_id;
     if found != expected {
         return Err(StoreError::OtherChain { path: path.to_owned(), found, expected });

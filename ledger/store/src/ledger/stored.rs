@@ -14,7 +14,8 @@ pub struct Head {
 }
 
 impl Head {
-    pub(crate) fn of(header: &Header) -> Self {
+    /// That of the block with this header.
+    pub fn of(header: &Header) -> Self {
         Head { height: header.height, hash: header.hash(), timestamp: header.timestamp }
     }
 }
