@@ -7,6 +7,7 @@ use quorate_ledger::{MAX_MEMBERS, PublicKey};
 
 use crate::draft::{GenesisDraft, Validator};
 use crate::error::GenesisError;
+use crate::predecessor::Predecessor;
 use crate::{MAX_GENESIS_TIME_MS, MAX_NETWORK_NAME, MAX_VALIDATOR_NAME};
 
 /// Longest piece of the file that an error quotes, in characters.
@@ -30,6 +31,7 @@ pub(crate) fn errors(draft: &GenesisDraft, unreadable: usize) -> Vec<GenesisErro
     }
     check_validators(draft, unreadable, &mut errors);
     errors.extend(draft.settings.errors().into_iter().map(GenesisError::from));
+    errors.extend(draft.predecessor.iter().flat_map(Predecessor::errors));
     errors
 }
 

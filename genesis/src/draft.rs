@@ -1,8 +1,12 @@
 //! The content of a genesis before it is checked.
 
+use std::io;
+
 use borsh::BorshSerialize;
 use quorate_governance::Settings;
 use quorate_ledger::{PublicKey, Timestamp};
+
+use crate::predecessor::Predecessor;
 
 /// A member of the first committee.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize)]
@@ -41,11 +45,21 @@ pub struct GenesisDraft {
     pub validators: Vec<Validator>,
     /// All parameters, with those of governance.
     pub settings: Settings,
+    /// The chain that the network continues, if it continues one.
+    #[borsh(serialize_with = "serialize_if_some")]
+    pub predecessor: Option<Predecessor>,
+}
+
+/// Writes nothing for `None`, so that the encoding of a network without a predecessor is that of
+/// programs that know none. The field is the last one, so the encoding is not ambiguous.
+fn serialize_if_some<W: io::Write>(predecessor: &Option<Predecessor>, writer: &mut W) -> io::Result<()> {
+    predecessor.as_ref().map_or(Ok(()), |predecessor| predecessor.serialize(writer))
 }
 
 impl GenesisDraft {
-    /// A network with the default parameters.
+    /// A network with the default parameters that continues no chain.
     pub fn new(name: &str, genesis_time: Timestamp, validators: Vec<Validator>) -> Self {
-        GenesisDraft { name: name.to_owned(), genesis_time, validators, settings: Settings::default() }
+        let (name, settings) = (name.to_owned(), Settings::default());
+        GenesisDraft { name, genesis_time, validators, settings, predecessor: None }
     }
 }

@@ -77,6 +77,24 @@ pub enum GenesisError {
         /// The error in the text.
         reason: HexError,
     },
+    /// A text that is not a hash.
+    #[error("{field} is not a hash: {reason}; write its 32 bytes as 0x hex")]
+    Hash {
+        /// Path of the field.
+        field: String,
+        /// The error in the text.
+        reason: HexError,
+    },
+    /// Number and root of the clients that are taken over contradict each other.
+    #[error(
+        "predecessor.clients is {clients}, but predecessor.clients_root is {}: copy the whole table [predecessor] again, \
+         or make the genesis again with `quorate genesis continue`",
+        if *clients == 0 { "not the root of no clients" } else { "the root of no clients" }
+    )]
+    ClientsRoot {
+        /// The number in the genesis.
+        clients: u64,
+    },
     /// A public key that is not a point of the curve, so that it has no secret key.
     #[error(
         "validator {name:?}: {field} {key} is not a point of secp256k1, so it has no secret key; copy the public key \

@@ -5,18 +5,20 @@
 //! all errors at once.
 
 use quorate_governance::{GovernanceParameters, Section, Settings, Submit};
-use quorate_ledger::{PublicKey, Timestamp};
+use quorate_ledger::{BlockHash, ChainId, Epoch, Hash, Height, HexError, PublicKey, Timestamp};
 use toml::{Table, Value};
 
 use crate::check::{self, shortened};
 use crate::draft::{GenesisDraft, Validator};
 use crate::error::{GenesisError, GenesisErrors};
+use crate::predecessor::Predecessor;
 use crate::{FORMAT_VERSION, MAX_FILE_BYTES};
 
-const TOP_FIELDS: [&str; 9] = [
+const TOP_FIELDS: [&str; 10] = [
     "version",
     "name",
     "genesis_time_ms",
+    "predecessor",
     "validators",
     "block",
     "consensus",
@@ -25,6 +27,8 @@ const TOP_FIELDS: [&str; 9] = [
     "clients",
 ];
 const VALIDATOR_FIELDS: [&str; 3] = ["name", "public_key", "governance_key"];
+const PREDECESSOR_FIELDS: [&str; 7] =
+    ["chain_id", "height", "block", "epoch", "state_root", "clients", "clients_root"];
 const CLIENT_FIELDS: [&str; 1] = ["submit"];
 
 /// Placeholder for a name whose error is reported already, so that it is not reported again.
@@ -77,6 +81,7 @@ impl Reader {
     fn draft(&mut self, mut table: Table) -> GenesisDraft {
         let name = self.required_text(&mut table, "", "name", "the network a name");
         let genesis_time = self.genesis_time(&mut table);
+        let predecessor = self.predecessor(&mut table);
         let validators = self.validators(table.remove("validators"));
         let settings = self.settings(&mut table);
         self.refuse_rest("", &table, &TOP_FIELDS);
@@ -85,6 +90,7 @@ impl Reader {
             genesis_time,
             validators,
             settings,
+            predecessor,
         }
     }
 
@@ -92,6 +98,57 @@ impl Reader {
         let field = "genesis_time_ms";
         self.require(table, "", field, "the time of the genesis in milliseconds since 1970");
         Timestamp(self.number(table, "", field).unwrap_or_default())
+    }
+
+    /// The chain that the network continues. A table with an error of its own counts as none: the
+    /// error is reported, and prevents a genesis.
+    fn predecessor(&mut self, table: &mut Table) -> Option<Predecessor> {
+        let path = "predecessor";
+        let mut fields = match table.remove(path)? {
+            Value::Table(fields) => fields,
+            other => {
+                self.kind(path.to_owned(), "a table", &other);
+                return None;
+            }
+        };
+        let chain_id =
+            self.hash(&mut fields, path, "chain_id", "the chain id of the network that is continued");
+        let height = self.required_number(&mut fields, path, "height", "the height of its last block");
+        let block = self.hash(&mut fields, path, "block", "the hash of that block");
+        let epoch = self.required_number(&mut fields, path, "epoch", "the epoch of that block");
+        let state_root =
+            self.hash(&mut fields, path, "state_root", "the root of the governance state after it");
+        let clients =
+            self.required_number(&mut fields, path, "clients", "the number of clients to take over");
+        let clients_root =
+            self.hash(&mut fields, path, "clients_root", "the root of the tree of these clients");
+        self.refuse_rest(path, &fields, &PREDECESSOR_FIELDS);
+        Some(Predecessor {
+            chain_id: ChainId(chain_id?),
+            height: Height(height?),
+            block: BlockHash(block?),
+            epoch: Epoch(epoch?),
+            state_root: state_root?,
+            clients: clients?,
+            clients_root: clients_root?,
+        })
+    }
+
+    fn hash(&mut self, table: &mut Table, path: &str, name: &str, what: &'static str) -> Option<Hash> {
+        let text = self.required_text(table, path, name, what)?;
+        let hash: Result<Hash, HexError> = text.parse();
+        hash.map_err(|reason| self.errors.push(GenesisError::Hash { field: joined(path, name), reason })).ok()
+    }
+
+    fn required_number(
+        &mut self,
+        table: &mut Table,
+        path: &str,
+        name: &str,
+        what: &'static str,
+    ) -> Option<u64> {
+        self.require(table, path, name, what);
+        self.number(table, path, name)
     }
 
     fn validators(&mut self, value: Option<Value>) -> Vec<Validator> {

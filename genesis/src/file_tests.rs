@@ -1,4 +1,5 @@
 #![allow(clippy::unwrap_used)]
+use quorate_governance::clients_root;
 use quorate_ledger::HexError;
 
 use super::*;
@@ -96,6 +97,7 @@ fn unknown_fields_are_refused_everywhere() {
         ("[mempool]\n", "mempool.nme", "max_transactions, max_bytes"),
         ("[governance]\n", "governance.nme", "max_clients, proposal_lifetime"),
         ("[clients]\n", "clients.nme", "submit"),
+        ("[predecessor]\n", "predecessor.nme", "chain_id, height, block, epoch"),
         ("[[validators]]\n", "validators[4].nme", "name, public_key, governance_key"),
     ];
     for (heading, field, known) in places {
@@ -244,4 +246,89 @@ fn a_file_of_any_size_is_handled() {
     assert_eq!(errors(&format!("{filled} ")), [GenesisError::TooLarge(MAX_FILE_BYTES + 1)]);
     let nested = "a = ".to_owned() + &"[".repeat(MAX_FILE_BYTES - 4);
     assert!(matches!(errors(&nested)[..], [GenesisError::Syntax { .. }]));
+}
+
+const PREDECESSOR: [(&str, &str); 7] = [
+    ("chain_id", "\"0x1111111111111111111111111111111111111111111111111111111111111111\""),
+    ("height", "149"),
+    ("block", "\"0x2222222222222222222222222222222222222222222222222222222222222222\""),
+    ("epoch", "3"),
+    ("state_root", "\"0x3333333333333333333333333333333333333333333333333333333333333333\""),
+    ("clients", "12"),
+    ("clients_root", "\"0x4444444444444444444444444444444444444444444444444444444444444444\""),
+];
+
+/// The shortest file with a predecessor, in which one field has another value or is missing.
+fn continuing(changed: &str, value: Option<&str>) -> String {
+    let mut text = format!("{}[predecessor]\n", shortest());
+    for (field, usual) in PREDECESSOR {
+        if let Some(value) = if field == changed { value } else { Some(usual) } {
+            text += &format!("{field} = {value}\n");
+        }
+    }
+    text
+}
+
+#[test]
+fn a_predecessor_is_read() {
+    let genesis = Genesis::parse(&continuing("", None)).unwrap();
+    let predecessor = Predecessor {
+        chain_id: ChainId::from_bytes([0x11; 32]),
+        height: Height(149),
+        block: BlockHash::from_bytes([0x22; 32]),
+        epoch: Epoch(3),
+        state_root: Hash::from_bytes([0x33; 32]),
+        clients: 12,
+        clients_root: Hash::from_bytes([0x44; 32]),
+    };
+    assert_eq!(genesis.predecessor(), Some(&predecessor));
+    assert_eq!(Genesis::parse(&shortest()).unwrap().predecessor(), None);
+}
+
+#[test]
+fn every_field_of_a_predecessor_is_required_and_checked() {
+    for (field, usual) in PREDECESSOR {
+        let path = format!("predecessor.{field}");
+        let missing = errors(&continuing(field, None));
+        assert!(
+            matches!(missing.as_slice(), [GenesisError::Missing { field, .. }] if *field == path),
+            "{missing:?}"
+        );
+        let of_hash = usual.starts_with('"');
+        let (expected, other) =
+            if of_hash { ("a text in quotes", "5") } else { ("a whole number, not negative", "-5") };
+        assert_eq!(errors(&continuing(field, Some(other))), [kind(&path, expected, other)]);
+        if of_hash {
+            let reason = HexError::Length { expected: 32, found: 1 };
+            assert_eq!(
+                errors(&continuing(field, Some("\"0x11\""))),
+                [GenesisError::Hash { field: path, reason }]
+            );
+        }
+    }
+    let no_table = format!("predecessor = 5\n{}", shortest());
+    assert_eq!(errors(&no_table), [kind("predecessor", "a table", "5")]);
+    assert_eq!(errors(&format!("{}[predecessor]\n", shortest())).len(), PREDECESSOR.len());
+}
+
+#[test]
+fn an_impossible_predecessor_is_refused() {
+    let range = |field: &str, value, min, max| {
+        let field = format!("predecessor.{field}");
+        GenesisError::from(quorate_governance::ParameterError::Range { field, value, min, max })
+    };
+    let most = 9_007_199_254_740_991;
+    assert_eq!(errors(&continuing("height", Some("0"))), [range("height", 0, 1, most)]);
+    for (field, min) in [("height", 1), ("epoch", 0)] {
+        let above = most + 1;
+        assert_eq!(errors(&continuing(field, Some(&above.to_string()))), [range(field, above, min, most)]);
+        assert!(Genesis::parse(&continuing(field, Some(&most.to_string()))).is_ok());
+    }
+    let clients = range("clients", 1_000_001, 0, 1_000_000);
+    assert_eq!(errors(&continuing("clients", Some("1000001"))), [clients]);
+    assert_eq!(errors(&continuing("clients", Some("0"))), [GenesisError::ClientsRoot { clients: 0 }]);
+    let none = format!("\"{}\"", clients_root(Vec::new()));
+    let contradicts = errors(&continuing("clients_root", Some(&none)));
+    assert_eq!(contradicts, [GenesisError::ClientsRoot { clients: 12 }]);
+    assert!(contradicts[0].to_string().contains("quorate genesis continue"));
 }

@@ -1,9 +1,7 @@
 //! A checked genesis and the values that follow from it.
 
 use borsh::BorshSerialize;
-use quorate_governance::{
-    ConsensusParameters, InitialState, Member, MempoolParameters, Parameters, Settings, State,
-};
+use quorate_governance::{ConsensusParameters, MempoolParameters, Parameters, Settings};
 use quorate_ledger::{
     BlockLimits, ChainAnchor, ChainId, Committee, Domain, Epoch, Header, PublicKey, ReplicaId, Timestamp,
     encode, tagged_hash,
@@ -11,10 +9,11 @@ use quorate_ledger::{
 
 use crate::draft::{GenesisDraft, Validator};
 use crate::error::{GenesisErrors, Warning};
+use crate::predecessor::Predecessor;
 use crate::{FORMAT_VERSION, check, file, render};
 
 /// The smallest committee that tolerates a faulty member.
-const FAULT_TOLERANT: usize = 4;
+pub(crate) const FAULT_TOLERANT: usize = 4;
 
 /// Start of the year 2020. An earlier genesis time was probably given in seconds.
 const YEAR_2020_MS: u64 = 1_577_836_800_000;
@@ -42,6 +41,9 @@ pub struct Genesis {
 /// mempool          4 × u64   `MempoolParameters`
 /// submit           u8        0 = open, 1 = registry
 /// governance       4 × u64   `GovernanceParameters`
+/// predecessor      nothing if the network continues no chain; otherwise 32 bytes of chain id,
+///                  u64 height, 32 bytes of block hash, u64 epoch, 32 bytes of state root,
+///                  u64 count and 32 bytes of root of the clients
 /// ```
 ///
 /// little endian throughout.
@@ -99,7 +101,7 @@ impl Genesis {
         self.anchor.chain_id()
     }
 
-    /// The bytes whose hash, in the domain [`Domain::Genesis`], is the chain id: at most 3,421
+    /// The bytes whose hash, in the domain [`Domain::Genesis`], is the chain id: at most 3,573
     /// bytes, whose layout is in `ledger/WIRE.md`. Client implementations in other languages can
     /// compare their encoding with them.
     pub fn content_bytes(&self) -> Vec<u8> {
@@ -164,21 +166,9 @@ impl Genesis {
         &self.content.settings
     }
 
-    /// The governance state before block 1, from which every node computes the same later ones.
-    pub fn governance_state(&self) -> State {
-        let member = |validator: &Validator| Member {
-            name: validator.name.parse().expect("names in a genesis have the form of governance"),
-            consensus_key: validator.public_key,
-            governance_key: validator.governance_key,
-        };
-        let initial = InitialState {
-            chain: self.chain_id(),
-            block: self.header.hash(),
-            members: self.validators().iter().map(member).collect(),
-            settings: *self.settings(),
-            clients: Vec::new(),
-        };
-        State::initial(initial).expect("a checked genesis has distinct keys and valid settings")
+    /// The chain that this network continues, if it continues one.
+    pub fn predecessor(&self) -> Option<&Predecessor> {
+        self.content.predecessor.as_ref()
     }
 
     /// Time of the genesis header.

@@ -2,11 +2,24 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use quorate_governance::{GovernanceParameters, Submit};
+use quorate_governance::{GovernanceParameters, Submit, clients_root};
 use quorate_ledger::{BlockHash, Body, Epoch, Hash, Height, PublicKey, to_hex};
 
 use super::*;
 use crate::{MAX_FILE_BYTES, MAX_GENESIS_TIME_MS, MAX_NETWORK_NAME, MAX_VALIDATOR_NAME, TestNetwork};
+
+/// The chain that a network continues.
+fn predecessor() -> Predecessor {
+    Predecessor {
+        chain_id: ChainId::from_bytes([1; 32]),
+        height: Height(149),
+        block: BlockHash::from_bytes([2; 32]),
+        epoch: Epoch(3),
+        state_root: Hash::from_bytes([4; 32]),
+        clients: 12,
+        clients_root: Hash::from_bytes([5; 32]),
+    }
+}
 
 /// If this value changes, every chain id changes: that needs a new format version, and is never a
 /// correction.
@@ -50,6 +63,22 @@ fn the_content_bytes_are_as_documented() {
     assert_eq!(genesis.chain_id(), ChainId(tagged_hash(Domain::Genesis, &[&bytes])));
 }
 
+/// A network that continues no chain has the content of programs that know no predecessor.
+#[test]
+fn a_predecessor_is_appended_to_the_content() {
+    let genesis = TestNetwork::seeded(1, 1).genesis().clone();
+    let draft = GenesisDraft { predecessor: Some(predecessor()), ..genesis.to_draft() };
+    let mut bytes = genesis.content_bytes();
+    bytes.extend([1; 32]);
+    bytes.extend(149_u64.to_le_bytes());
+    bytes.extend([2; 32]);
+    bytes.extend(3_u64.to_le_bytes());
+    bytes.extend([4; 32]);
+    bytes.extend(12_u64.to_le_bytes());
+    bytes.extend([5; 32]);
+    assert_eq!(to_hex(&content_bytes(&draft)), to_hex(&bytes));
+}
+
 #[test]
 fn every_value_changes_the_chain_id() {
     let mut original = TestNetwork::seeded(4, 1).genesis().to_draft();
@@ -82,9 +111,24 @@ fn every_value_changes_the_chain_id() {
         change(&mut draft);
         differs(&draft);
     }
+    let predecessors: [fn(&mut Predecessor); 8] = [
+        |_| {},
+        |predecessor| predecessor.chain_id = ChainId::from_bytes([9; 32]),
+        |predecessor| predecessor.height = Height(9),
+        |predecessor| predecessor.block = BlockHash::from_bytes([9; 32]),
+        |predecessor| predecessor.epoch = Epoch(9),
+        |predecessor| predecessor.state_root = Hash::from_bytes([9; 32]),
+        |predecessor| predecessor.clients = 9,
+        |predecessor| predecessor.clients_root = Hash::from_bytes([9; 32]),
+    ];
+    for change in predecessors {
+        let mut predecessor = predecessor();
+        change(&mut predecessor);
+        differs(&GenesisDraft { predecessor: Some(predecessor), ..original.clone() });
+    }
     original.validators.clear();
     differs(&original);
-    assert_eq!(changes, 22 + 9 + 1);
+    assert_eq!(changes, 22 + 9 + 8 + 1);
 }
 
 #[test]
@@ -178,16 +222,21 @@ fn the_largest_genesis_fits_its_file() {
         validator.name = format!("{index:0>MAX_VALIDATOR_NAME$}");
     }
     draft.settings.parameters.clients.submit = Submit::Registry;
+    let (height, epoch) = (Height((1 << 53) - 1), Epoch((1 << 53) - 1));
+    draft.predecessor = Some(Predecessor { height, epoch, clients: 1_000_000, ..predecessor() });
     let genesis = draft.check().unwrap();
     let text = genesis.to_toml();
     assert!(text.len() < MAX_FILE_BYTES / 4, "{} bytes", text.len());
-    assert_eq!(genesis.content_bytes().len(), 3421);
+    assert_eq!(genesis.content_bytes().len(), 3573);
     assert_eq!(Genesis::parse(&text).unwrap(), genesis);
 }
 
 #[test]
 fn the_file_explains_every_field_on_lines_of_at_most_120_characters() {
     let text = TestNetwork::seeded(4, 1).genesis().to_toml();
+    let draft = TestNetwork::seeded(4, 1).genesis().to_draft();
+    let continuing = GenesisDraft { predecessor: Some(predecessor()), ..draft }.check().unwrap().to_toml();
+    assert!(continuing.lines().all(|line| line.len() <= 120), "{continuing}");
     let lines: Vec<&str> = text.lines().collect();
     let numbers = lines.iter().enumerate().filter(|(_, line)| line.contains(" = ") && !line.starts_with('#'));
     let mut fields = 0;
@@ -260,6 +309,7 @@ proptest! {
         names in proptest::collection::btree_set("[a-z0-9-]{1,32}", 1..=31),
         draw in any::<[u64; 22]>(),
         rotate in 0_usize..31,
+        clients in proptest::option::of(0_u64..=1_000_000),
     ) {
         let mut keys = keys();
         keys.rotate_left(rotate);
@@ -270,6 +320,12 @@ proptest! {
             .collect();
         let mut draft = GenesisDraft::new(&name, Timestamp(time), validators);
         draft.settings = valid_settings(draw);
+        draft.predecessor = clients.map(|clients| Predecessor {
+            height: Height(within(1..=(1 << 53) - 1, draw[0])),
+            clients,
+            clients_root: if clients == 0 { clients_root(Vec::new()) } else { Hash::from_bytes([7; 32]) },
+            ..predecessor()
+        });
         let genesis = draft.check().unwrap();
         let read = Genesis::parse(&genesis.to_toml()).unwrap();
         prop_assert_eq!(read.chain_id(), genesis.chain_id());

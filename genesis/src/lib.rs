@@ -9,6 +9,9 @@
 //! it into a [`Genesis`], or return all its errors at once. This crate must not depend on the
 //! running node: it reads no files and no clocks.
 //!
+//! A network may continue a chain whose validators lost their quorum: [`Continuation`] makes its
+//! genesis, which names its [`Predecessor`].
+//!
 //! ```
 //! use quorate_genesis::{Genesis, TestNetwork};
 //!
@@ -20,16 +23,22 @@
 //! ```
 
 mod check;
+mod clients;
+mod continuation;
 mod draft;
 mod error;
 mod file;
 mod genesis;
+mod predecessor;
 mod render;
 mod test_network;
 
+pub use clients::{ClientsError, clients_to_text, max_clients_file_bytes, parse_clients};
+pub use continuation::{Continuation, ContinuationError, Continued};
 pub use draft::{GenesisDraft, Validator};
 pub use error::{GenesisError, GenesisErrors, Warning};
 pub use genesis::Genesis;
+pub use predecessor::Predecessor;
 pub use quorate_governance::{
     BlockParameters, Bound, ClientParameters, ConsensusParameters, GovernanceParameters, MempoolParameters,
     ParameterError, Parameters, Settings, Submit,

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use crate::FORMAT_VERSION;
 use crate::draft::GenesisDraft;
 use crate::genesis::Genesis;
+use crate::predecessor::Predecessor;
 
 /// The canonical file of a genesis with this content. Comments have its chain id and its quorum.
 pub(crate) fn to_toml(genesis: &Genesis, content: &GenesisDraft) -> String {
@@ -21,6 +22,9 @@ pub(crate) fn to_toml(genesis: &Genesis, content: &GenesisDraft) -> String {
     file.line(&format!("name = \"{}\"", content.name));
     file.comment("Time of the genesis, in milliseconds since 1970. Every block has a later time.");
     file.line(&format!("genesis_time_ms = {}", content.genesis_time));
+    if let Some(predecessor) = &content.predecessor {
+        file.predecessor(predecessor);
+    }
     let mut settings = content.settings;
     for section in settings.sections() {
         file.line("");
@@ -76,6 +80,27 @@ impl File {
         for line in text.lines() {
             self.line(&format!("# {line}"));
         }
+    }
+
+    fn predecessor(&mut self, predecessor: &Predecessor) {
+        let Predecessor { chain_id, height, block, epoch, state_root, clients, clients_root } = predecessor;
+        self.line("");
+        self.line("[predecessor]");
+        self.comment(
+            "The chain that this network continues, and its last block: chain id, height, hash, epoch, and the root of\n\
+             the governance state after it. With an export of that chain and its genesis, anyone can verify them.",
+        );
+        self.line(&format!("chain_id = \"{chain_id}\""));
+        self.line(&format!("height = {height}"));
+        self.line(&format!("block = \"{block}\""));
+        self.line(&format!("epoch = {epoch}"));
+        self.line(&format!("state_root = \"{state_root}\""));
+        self.comment(
+            "How many clients this network takes over, and the root of their tree. If there are any, they are in a file\n\
+             beside this one, with the same name and the ending .clients. A node needs it at its first start.",
+        );
+        self.line(&format!("clients = {clients}"));
+        self.line(&format!("clients_root = \"{clients_root}\""));
     }
 
     fn finish(self) -> String {

@@ -6,6 +6,7 @@ use quorate_ledger::{MAX_MEMBERS, ReplicaId, SecretKey, Timestamp};
 use crate::draft::{GenesisDraft, Validator};
 use crate::error::{GenesisError, GenesisErrors};
 use crate::genesis::Genesis;
+use crate::predecessor::Predecessor;
 
 /// Time of every seeded genesis: 14 November 2023.
 const SEEDED_TIME: Timestamp = Timestamp(1_700_000_000_000);
@@ -86,6 +87,15 @@ impl TestNetwork {
         let mut draft = self.genesis.to_draft();
         change(&mut draft.settings.parameters);
         draft.settings.governance = GovernanceParameters::for_blocks(&draft.settings.parameters.block);
+        Ok(TestNetwork { genesis: draft.check()?, ..self })
+    }
+
+    /// The same validators in a network that continues another one.
+    ///
+    /// # Errors
+    /// [`GenesisErrors`] if the predecessor is impossible.
+    pub fn continuing(self, predecessor: Predecessor) -> Result<Self, GenesisErrors> {
+        let draft = GenesisDraft { predecessor: Some(predecessor), ..self.genesis.to_draft() };
         Ok(TestNetwork { genesis: draft.check()?, ..self })
     }
 

@@ -4,8 +4,12 @@
 
 use std::collections::BTreeSet;
 
-use quorate_genesis::{Bound, Genesis, GenesisError, ParameterError, TestNetwork};
-use quorate_ledger::{ChainId, Domain, encode, tagged_hash};
+use quorate_genesis::{
+    Bound, Genesis, GenesisDraft, GenesisError, ParameterError, Predecessor, TestNetwork, clients_to_text,
+    parse_clients,
+};
+use quorate_governance::{Client, clients_root};
+use quorate_ledger::{BlockHash, ChainId, Domain, Epoch, Hash, Height, encode, tagged_hash};
 
 use vectors::{DOCUMENT, Vectors};
 
@@ -28,6 +32,10 @@ fn every_vector_is_what_the_code_computes() {
     vectors.check("genesis_chain_id", genesis.chain_id().as_bytes());
     vectors.check("genesis_header", &encode(genesis.header()));
     vectors.check("genesis_block_hash", genesis.header().hash().as_bytes());
+    let continuing = continuing();
+    vectors.check("genesis_predecessor", &continuing.content_bytes()[content.len()..]);
+    vectors.check("genesis_continued_chain_id", continuing.chain_id().as_bytes());
+    vectors.check("genesis_clients_root", clients_root(clients()).as_bytes());
     vectors.finish().unwrap_or_else(|problems| panic!("WIRE.md:\n{problems}"));
 
     assert_eq!(genesis.chain_id(), ChainId(tagged_hash(Domain::Genesis, &[&content])));
@@ -38,6 +46,45 @@ fn the_file_of_the_document_is_this_genesis() {
     let (_, rest) = DOCUMENT.split_once("\n```toml\n").unwrap();
     let (file, _) = rest.split_once("```\n").unwrap();
     assert_eq!(Genesis::parse(file).unwrap(), genesis());
+}
+
+/// The clients of the document.
+fn clients() -> Vec<Client> {
+    parse_clients(&block("text", "\n0x", "\n```")).unwrap()
+}
+
+/// The genesis of the document with its table of the predecessor.
+fn continuing() -> Genesis {
+    let clients = clients();
+    let predecessor = Predecessor {
+        chain_id: ChainId::from_bytes([0x11; 32]),
+        height: Height(149),
+        block: BlockHash::from_bytes([0x22; 32]),
+        epoch: Epoch(3),
+        state_root: Hash::from_bytes([0x33; 32]),
+        clients: clients.len() as u64,
+        clients_root: clients_root(clients),
+    };
+    GenesisDraft { predecessor: Some(predecessor), ..genesis().to_draft() }.check().unwrap()
+}
+
+/// A piece of the section on predecessors: the text from a mark on, before another one.
+fn block(kind: &str, from: &str, to: &str) -> String {
+    let (_, section) = DOCUMENT.split_once("### A network that continues another one").unwrap();
+    let (_, rest) = section.split_once(&format!("\n```{kind}{from}")).unwrap();
+    let (text, _) = rest.split_once(to).unwrap();
+    format!("{}{text}\n", from.trim_start())
+}
+
+#[test]
+fn the_predecessor_and_the_clients_of_the_document_are_read() {
+    let (_, rest) = DOCUMENT.split_once("\n```toml\n").unwrap();
+    let (file, _) = rest.split_once("```\n").unwrap();
+    let table = block("toml", "\n[predecessor]", "\n```");
+    assert_eq!(Genesis::parse(&format!("{file}{table}")).unwrap(), continuing());
+    let written = clients_to_text(&continuing(), &clients());
+    assert!(written.ends_with(&block("text", "\n0x", "\n```")), "{written}");
+    assert!(continuing().initial_state(clients()).is_ok());
 }
 
 /// A parameter of the genesis, as the document and the canonical file describe it.

@@ -146,6 +146,14 @@ class Wire(unittest.TestCase):
             with self.assertRaises(wire.Refused, msg=version):
                 wire.Genesis.parse(text.replace("version = 2\n", version))
 
+    def test_a_genesis_that_continues_a_chain_has_the_chain_id_of_the_vectors(self):
+        text, table = re.findall(r"```toml\n(.*?)```", PAGE, re.S)
+        self.assertEqual(wire.Genesis.parse(text + table).chain_id, vector("genesis_continued_chain_id"))
+        for wrong in (table.replace("height = 149\n", ""), table + "hight = 1\n", table.replace("149", "true"),
+                      table.replace("\"0x1111", "\"0x11"), "predecessor = 1\n"):
+            with self.assertRaises(wire.Refused, msg=wrong):
+                wire.Genesis.parse(wrong + text if "[" not in wrong else text + wrong)
+
     def test_omitted_quotas_follow_the_blocks(self):
         text = re.search(r"```toml\n(.*?)```", PAGE, re.S)[1]
         chain_id = lambda more: wire.Genesis.parse(text + more).chain_id

@@ -132,6 +132,14 @@ class Committee:
         self.last: tuple[int, bytes] | None = None  # height and hash of the last block, if known
 
 
+def predecessor_of(table) -> list[bytes]:
+    """The chain that a network continues, as the end of the content of its genesis."""
+    chain, height, block, epoch, state_root, clients, clients_root = fields(
+        table, "chain_id height block epoch state_root clients clients_root", "[predecessor]")
+    return [unhex(chain, 32), number(height, "Q"), unhex(block, 32), number(epoch, "Q"), unhex(state_root, 32),
+            number(clients, "Q"), unhex(clients_root, 32)]
+
+
 @dataclass(frozen=True)
 class Genesis:
     """All that a verifier must trust. The right genesis file gives the right chain id and
@@ -150,6 +158,7 @@ class Genesis:
         except tomllib.TOMLDecodeError as error:
             raise Refused(f"the genesis is not TOML: {error}") from error
         tables = {name: file.pop(name, {}) for name in (*NUMBERS, "clients")}
+        predecessor = [] if "predecessor" not in file else predecessor_of(file.pop("predecessor"))
         version, name, time_ms, validators = fields(file, "version name genesis_time_ms validators", "the genesis")
         require(version == GENESIS_VERSION, f"version {version} of the genesis is unknown")
         validators = elements(validators, MAX_MEMBERS, "validators")
@@ -178,7 +187,7 @@ class Genesis:
         governance = numbers.pop("governance")
         chain_id = digest(GENESIS, number(version, "H"), string(name), number(time_ms, "Q"), number(len(members), "I"),
                           *(string(name) + key + governance_key for key, governance_key, name in members),
-                          *numbers.values(), bytes([SUBMIT.index(submit)]), governance)
+                          *numbers.values(), bytes([SUBMIT.index(submit)]), governance, *predecessor)
         return Genesis(chain_id, keys, tables["block"]["max_transaction_lifetime_ms"])
 
 

@@ -28,9 +28,13 @@ const NUMBERS = { // with their defaults, in the order in which they are hashed
   },
 };
 const VERSION = 2, SUBMIT = ["open", "registry"];
+// The chain that a network continues: its fields in the order in which they are hashed; true for hashes.
+const PREDECESSOR = {
+  chain_id: true, height: false, block: true, epoch: false, state_root: true, clients: false, clients_root: true,
+};
 const KNOWN = {
   "": ["version", "name", "genesis_time_ms"], validators: ["name", "public_key", "governance_key"],
-  clients: ["submit"],
+  clients: ["submit"], predecessor: Object.keys(PREDECESSOR),
   ...Object.fromEntries(Object.entries(NUMBERS).map(([table, numbers]) => [table, Object.keys(numbers)])),
 };
 
@@ -92,6 +96,11 @@ export function anchorOf(text) {
     const value = tables.get(table)?.get(name) ?? (typeof given === "function" ? given(block) : given);
     return encodeNumber(value, 8, `${table}.${name}`);
   });
+  const predecessor = tables.get("predecessor");
+  const continued = predecessor === undefined ? [] : Object.entries(PREDECESSOR).map(([name, isHash]) => {
+    const value = predecessor.get(name), what = `predecessor.${name}`;
+    return isHash ? unhex(value, 32, what) : encodeNumber(value, 8, what);
+  });
   const content = concat([
     encodeNumber(VERSION, 2, "version"), encodeName(top.get("name"), 64, "name"),
     encodeNumber(top.get("genesis_time_ms"), 8, "genesis_time_ms"), encodeNumber(members.length, 4, "validators"),
@@ -100,6 +109,7 @@ export function anchorOf(text) {
       unhex(governanceKey, 33, "governance_key"),
     ]),
     ...["block", "consensus", "mempool"].flatMap(numbersOf), [submit], ...numbersOf("governance"),
+    ...continued,
   ]);
   const chainId = hex(domainHash(GENESIS, content));
   return { chain_id: chainId, committee, quorum: quorumOf(committee.length), name: top.get("name") };

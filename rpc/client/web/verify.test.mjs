@@ -233,6 +233,16 @@ test("a genesis file has the chain id of WIRE.md, however it is written", () => 
   assert.equal(new Set([chain_id, ...ids]).size, 4);
 });
 
+test("a genesis that continues a chain has the chain id of WIRE.md", () => {
+  const table = /```toml\n(\[predecessor\].*?)```/s.exec(page)[1];
+  assert.equal(anchorOf(genesisFile + table).chain_id, vectors.genesis_continued_chain_id);
+  const wrong = [
+    table.replace("height = 149\n", ""), `${table}hight = 1\n`, table.replace("= 149", '= "149"'), "[predecessor]\n",
+    table.replace('"0x1111', '"0x11'), table + table, "[[predecessor]]\n",
+  ];
+  for (const each of wrong) assert.throws(() => anchorOf(genesisFile + each), Error, each);
+});
+
 test("omitted quotas of members follow the blocks", () => {
   const idOf = (more) => anchorOf(genesisFile + more).chain_id;
   const quotas = (count, size) =>
