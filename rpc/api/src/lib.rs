@@ -71,7 +71,7 @@ pub use node::explanation::{
 pub use node::pending::{PendingChange, PendingStage};
 pub use node::status::{
     ChainHead, FailedAddress, Membership, MempoolStatus, NetworkGenesis, NodeRole, NodeStatus, PeerDirection,
-    PeerJson, Readiness, ReadinessCheck, ValidatorJson, ValidatorSet, VersionInfo,
+    PeerJson, PredecessorJson, Readiness, ReadinessCheck, ValidatorJson, ValidatorSet, VersionInfo,
 };
 pub use stream::{EndReason, NOTIFICATION};
 pub use submit::{DEFAULT_WAIT_MS, MAX_WAIT_MS, StatusResult, SubmitResult, TransactionStatus, Wait};

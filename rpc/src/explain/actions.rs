@@ -40,6 +40,7 @@ fn of_state(state: ProgressState, facts: &Facts<'_>, heights: &[AwaitedHeight]) 
             "Without that journal, begin a new epoch with the governance key of this validator: quorate validator \
              renew --key governance.pem. Until then the node follows the chain, and the network tolerates one fault less."
                 .to_owned(),
+            no_epoch(facts),
         ]
         .into_iter()
         .chain(reconnect(facts))
@@ -116,6 +117,17 @@ fn reconnect(facts: &Facts<'_>) -> Vec<String> {
     actions
 }
 
+/// The limit of what a new epoch can repair.
+fn no_epoch(facts: &Facts<'_>) -> String {
+    let committee = facts.config.committee();
+    format!(
+        "No epoch can begin if more than {} of the {} validators have lost their journals or keys for ever. Only then, \
+         begin a new network that continues this chain: quorate genesis continue.",
+        committee.may_be_down(),
+        committee.size()
+    )
+}
+
 /// No reachable ledger has the blocks that the journals refer to.
 fn restore(facts: &Facts<'_>, through: u64) -> Vec<String> {
     let silent = facts.members(&facts.silent());
@@ -131,8 +143,9 @@ fn restore(facts: &Facts<'_>, through: u64) -> Vec<String> {
                  ledger import` from an export or from an observer that has them."
             ),
             format!(
-                "If no copy of these blocks exists, this chain cannot continue: found a new network, and have clients \
-                 submit every transaction again for which they hold no receipt. Receipts up to {} stay valid proofs.",
+                "If no copy of these blocks exists, this chain ends: begin a new network (quorate genesis continue), and have \
+                 clients submit every transaction again for which they hold no receipt. Receipts up to {} stay valid \
+                 proofs.",
                 facts.consensus.committed_height
             ),
         ])

@@ -96,7 +96,12 @@ fn rows_of_a_node_that_does_not_vote() -> Vec<Row> {
             Recovering,
             Scene::idle().but(recovering),
             &["old journal", "never votes"],
-            &["newest journal", "one fault less"],
+            &[
+                "newest journal",
+                "one fault less",
+                "more than 1 of the 4 validators",
+                "quorate genesis continue",
+            ],
         ),
         row(
             Recovering,
@@ -120,7 +125,8 @@ fn rows_of_a_node_that_does_not_vote() -> Vec<Row> {
                 "newer copy of its ledger",
                 "never the journal",
                 "quorate ledger import",
-                "found a new network",
+                "this chain ends",
+                "quorate genesis continue",
             ],
         ),
         row(

@@ -4,7 +4,8 @@ use askama::Template;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use quorate_api::{
-    ClientJson, EpochProofJson, GovernanceStatus, OutcomeJson, PastOperation, ProposalJson, excerpt,
+    ClientJson, EpochProofJson, GovernanceStatus, OutcomeJson, PastOperation, PredecessorJson, ProposalJson,
+    excerpt,
 };
 use quorate_ledger::PublicKey;
 use serde::Deserialize;
@@ -43,6 +44,8 @@ impl EpochRow {
 struct CommitteePage {
     frame: Frame,
     status: GovernanceStatus,
+    /// The chain that this one continues.
+    predecessor: Option<PredecessorJson>,
     /// Newest first.
     epochs: Vec<EpochRow>,
     operations: Vec<PastOperation>,
@@ -78,9 +81,11 @@ pub(super) async fn committee<N: Node>(
         .live("poll")
         .call("governance_status", &nothing)
         .call("network_epochs", &json!({ "from_epoch": from_epoch, "limit": SHOWN }))
-        .call("governance_history", &json!({ "limit": SHOWN }));
+        .call("governance_history", &json!({ "limit": SHOWN }))
+        .call("network_genesis", &nothing);
     let epochs = proofs.iter().rev().map(EpochRow::of).collect();
-    Ok(explorer.show(StatusCode::OK, &CommitteePage { frame, status, epochs, operations }))
+    let predecessor = api.network_genesis().predecessor;
+    Ok(explorer.show(StatusCode::OK, &CommitteePage { frame, status, predecessor, epochs, operations }))
 }
 
 #[derive(Template)]

@@ -12,9 +12,10 @@ use futures::future::BoxFuture;
 use quorate_api::{
     BlockAt, BlockJson, Blocks, Bytes, ChainHead, CheckpointJson, ConsensusEvidence, ConsensusState,
     DEFAULT_BLOCKS, Discovery, Explanation, FinalityProofJson, LocatedTransaction, MempoolStatus,
-    NetworkGenesis, NodeStatus, PeerJson, ReceiptJson, RpcError, StatusResult, SubmitResult,
+    NetworkGenesis, NodeStatus, PeerJson, PredecessorJson, ReceiptJson, RpcError, StatusResult, SubmitResult,
     TransactionStatus, ValidatorJson, ValidatorSet, VersionInfo, Wait,
 };
+use quorate_genesis::Predecessor;
 use quorate_governance::{Config, Member};
 use quorate_ledger::{Committee, Epoch, Header, Height, PublicKey, TransactionId};
 
@@ -178,6 +179,7 @@ impl<N: Node> Api<N> {
             chain_id: genesis.chain_id(),
             name: genesis.name().to_owned(),
             toml: genesis.to_toml(),
+            predecessor: genesis.predecessor().map(predecessor),
         }
     }
 
@@ -263,6 +265,17 @@ impl<N: Node> Api<N> {
 
     pub(crate) fn rpc_discover(&self) -> Discovery {
         discovery()
+    }
+}
+
+fn predecessor(predecessor: &Predecessor) -> PredecessorJson {
+    PredecessorJson {
+        chain_id: predecessor.chain_id,
+        height: predecessor.height.0,
+        block: predecessor.block,
+        epoch: predecessor.epoch.0,
+        state_root: predecessor.state_root,
+        clients: predecessor.clients,
     }
 }
 

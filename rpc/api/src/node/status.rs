@@ -65,6 +65,33 @@ pub struct NetworkGenesis {
     pub name: String,
     /// The genesis file in its canonical form; parsing it gives the chain id.
     pub toml: String,
+    /// The chain that this network continues, as the file says; absent if it continues none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predecessor: Option<PredecessorJson>,
+}
+
+/// A chain whose validators lost their quorum, and that another network continues.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "Predecessor")]
+pub struct PredecessorJson {
+    /// Its chain id.
+    #[serde(with = "hex::text")]
+    #[schemars(with = "Hex<32>")]
+    pub chain_id: ChainId,
+    /// Height of its last block.
+    pub height: u64,
+    /// Hash of this block.
+    #[serde(with = "hex::text")]
+    #[schemars(with = "Hex<32>")]
+    pub block: BlockHash,
+    /// Epoch of this block.
+    pub epoch: u64,
+    /// Root of its governance state after this block.
+    #[serde(with = "hex::text")]
+    #[schemars(with = "Hex<32>")]
+    pub state_root: Hash,
+    /// Number of clients that the network took over from it.
+    pub clients: u64,
 }
 
 /// The role of a node in the network.

@@ -33,6 +33,17 @@ async fn the_committee_is_shown_with_its_epochs_and_operations() {
 }
 
 #[tokio::test]
+async fn a_network_that_continues_a_chain_names_it() {
+    let continues = "This network continues chain";
+    assert!(!page(&Site::new(), "/governance").await.text.contains(continues));
+    let site = Site::continuing();
+    let text = page(&site, "/governance").await.text;
+    for said in [continues, &format!("0x{}", "11".repeat(32)), "after block 149 of epoch 3"] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+}
+
+#[tokio::test]
 async fn a_proposal_is_shown_with_what_it_lacks() {
     let site = Site::new();
     assert!(page(&site, "/proposals").await.text.contains("There are none now"));

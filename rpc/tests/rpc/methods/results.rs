@@ -287,6 +287,18 @@ async fn evidence_is_returned() {
 }
 
 #[tokio::test]
+async fn a_continued_chain_is_named() {
+    let site = Site::continuing();
+    let told = site.call("network_genesis", json!([])).await;
+    let hash = |byte: &str| format!("0x{}", byte.repeat(32));
+    let expected = json!({
+        "chain_id": hash("11"), "height": 149, "block": hash("22"), "epoch": 3, "state_root": hash("33"), "clients": 0,
+    });
+    assert_eq!(told["predecessor"], expected);
+    assert_eq!(&Genesis::parse(told["toml"].as_str().unwrap()).unwrap(), site.node.genesis());
+}
+
+#[tokio::test]
 async fn the_genesis_and_the_validators_are_returned() {
     let site = Site::new();
     let genesis = site.node.genesis();
@@ -294,6 +306,7 @@ async fn the_genesis_and_the_validators_are_returned() {
     assert_eq!(told["chain_id"], genesis.chain_id().to_string());
     assert_eq!(told["name"], genesis.name());
     assert_eq!(&Genesis::parse(told["toml"].as_str().unwrap()).unwrap(), genesis);
+    assert_eq!(told.get("predecessor"), None, "it continues no chain");
 
     let set = site.call("network_validators", json!([])).await;
     assert_eq!((&set["quorum"], &set["faults_tolerated"]), (&json!(3), &json!(1)));

@@ -7,6 +7,9 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use prometheus::Registry;
+use quorate_genesis::{Predecessor, TestNetwork};
+use quorate_governance::clients_root;
+use quorate_ledger::{BlockHash, ChainId, Epoch, Hash, Height};
 use quorate_rpc::{RpcConfig, router};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -45,6 +48,21 @@ impl Site {
         let mut config = RpcConfig::default();
         change(&mut config);
         Site::of(FakeNode::new(), &config)
+    }
+
+    /// The node of a network that continues a chain and took over no clients.
+    pub(crate) fn continuing() -> Self {
+        let predecessor = Predecessor {
+            chain_id: ChainId::from_bytes([0x11; 32]),
+            height: Height(149),
+            block: BlockHash::from_bytes([0x22; 32]),
+            epoch: Epoch(3),
+            state_root: Hash::from_bytes([0x33; 32]),
+            clients: 0,
+            clients_root: clients_root(Vec::new()),
+        };
+        let network = TestNetwork::seeded(4, 1).continuing(predecessor).unwrap();
+        Site::of(FakeNode::of(network), &RpcConfig::default())
     }
 
     pub(crate) fn of(node: FakeNode, config: &RpcConfig) -> Self {
