@@ -1,9 +1,9 @@
 //! The home directory of a node, read and checked. [`crate::layout`] names its files.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, anyhow, bail};
-use quorate_genesis::{Genesis, MAX_FILE_BYTES};
+use quorate_genesis::Genesis;
 use quorate_ledger::{PublicKey, SecretKey};
 use quorate_network::{AddressProblem, AddressSettings};
 use quorate_rpc::check_admin_path;
@@ -11,21 +11,10 @@ use quorate_rpc::check_admin_path;
 use crate::config::{self, Config, Overrides, Role};
 use crate::data_files;
 use crate::files;
+use crate::genesis_file::{initial_state, read_genesis};
 use crate::keyfile::{KeyFile, PassphraseSource};
 use crate::layout::NEXT_KEY_FILE;
 use crate::output;
-
-/// Reads a genesis file; `-` is standard input.
-///
-/// # Errors
-/// An unreadable file, and all errors of the genesis, one per line.
-pub(crate) fn read_genesis(path: &Path) -> anyhow::Result<Genesis> {
-    let text = files::read_text(path, MAX_FILE_BYTES)?;
-    Genesis::parse(&text).map_err(|errors| {
-        let lines = errors.to_string().replace('\n', "\n  - ");
-        anyhow!("{} is not a valid genesis:\n  - {lines}", path.display())
-    })
-}
 
 /// A home whose files were read and are consistent, as far as can be checked without the passphrase
 /// of its key.
@@ -94,7 +83,7 @@ impl SealedHome {
     /// # Errors
     /// As [`check_data`].
     pub(crate) fn check_data(&self, name: &str) -> anyhow::Result<()> {
-        check_data(&self.config, name)
+        check_data(&self.config, &self.genesis, name)
     }
 
     /// Decrypts the key.
@@ -142,9 +131,12 @@ impl Home {
     /// # Errors
     /// If either exists: an empty journal would lose what the validator has signed.
     pub(crate) fn create_data(&self) -> anyhow::Result<()> {
-        let journal = (self.config.role == Role::Validator).then_some(&self.config.journal);
-        for path in [&self.config.ledger].into_iter().chain(journal) {
+        let journal = journal_of(&self.config);
+        for path in [self.config.ledger.as_path()].into_iter().chain(journal) {
             if path.exists() {
+                if let Some(error) = data_files::check_chain(&self.genesis, &self.config.ledger, journal) {
+                    return Err(error);
+                }
                 bail!(
                     "{} already exists: this node was already initialised, so start it without --init",
                     path.display()
@@ -155,12 +147,8 @@ impl Home {
                 .with_context(|| format!("{} cannot be created", directory.display()))?;
             files::sync_directory(files::parent_of(directory))?;
         }
-        data_files::create(
-            &self.genesis,
-            &self.key.public(),
-            &self.config.ledger,
-            journal.map(PathBuf::as_path),
-        )
+        let initial = initial_state(&self.genesis, &self.config.genesis)?;
+        data_files::create(&self.genesis, &initial, &self.key.public(), &self.config.ledger, journal)
     }
 
     /// Checks that ledger and journal exist.
@@ -168,7 +156,7 @@ impl Home {
     /// # Errors
     /// As [`check_data`].
     pub(crate) fn check_data(&self) -> anyhow::Result<()> {
-        check_data(&self.config, &self.name)
+        check_data(&self.config, &self.genesis, &self.name)
     }
 }
 
@@ -210,11 +198,24 @@ fn unusable_addresses(config: &Config) -> Vec<anyhow::Error> {
     addresses.problems(None).iter().map(problem).collect()
 }
 
+/// The journal that a node of this role has.
+fn journal_of(config: &Config) -> Option<&Path> {
+    (config.role == Role::Validator).then_some(config.journal.as_path())
+}
+
 /// Checks that ledger and journal of the node with this name exist.
 ///
 /// # Errors
 /// Explains what a missing file means, what to do, and what not to do.
-fn check_data(config: &Config, name: &str) -> anyhow::Result<()> {
+fn check_data(config: &Config, genesis: &Genesis, name: &str) -> anyhow::Result<()> {
+    // If one file is missing and the other one is of another chain, advice for this chain would be
+    // wrong.
+    check_files(config, name).map_err(|missing| {
+        data_files::check_chain(genesis, &config.ledger, journal_of(config)).unwrap_or(missing)
+    })
+}
+
+fn check_files(config: &Config, name: &str) -> anyhow::Result<()> {
     let (ledger, journal) = (&config.ledger, &config.journal);
     if config.role == Role::Observer {
         if !ledger.exists() {

@@ -3,6 +3,8 @@
 //! ```text
 //! config.toml           local settings; paths in it are relative to this directory
 //! genesis.toml          the parameters that all nodes agree on; every home has its own copy
+//! genesis.clients       the clients that the network takes over from the chain that it continues, if
+//!                       there are any; read when the ledger is created. It has the name of the genesis
 //! key.pem               the node's secret key, mode 0600
 //! next-key.pem          the key that replaces key.pem with the epoch in which it is a member's; optional
 //! governance.pem        a validator's secret governance key, mode 0600; only `quorate testnet` writes
@@ -17,6 +19,8 @@
 pub(crate) const CONFIG_FILE: &str = "config.toml";
 /// The parameters that all nodes agree on.
 pub(crate) const GENESIS_FILE: &str = "genesis.toml";
+/// The ending of the file with the clients that a network takes over, beside its genesis.
+pub(crate) const CLIENTS_ENDING: &str = "clients";
 /// The secret key.
 pub(crate) const KEY_FILE: &str = "key.pem";
 /// The secret key that replaces the present one, beside it.

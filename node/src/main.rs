@@ -6,6 +6,7 @@ mod config;
 mod data_files;
 mod exit;
 mod files;
+mod genesis_file;
 mod home;
 mod http;
 mod keyfile;

@@ -8,7 +8,7 @@ use quorate_ledger::PublicKey;
 use serde::{Deserialize, Serialize};
 
 use crate::files;
-use crate::home;
+use crate::genesis_file;
 
 /// Name of the file.
 pub(crate) const NETWORK_FILE: &str = "network.json";
@@ -79,7 +79,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<KnownNetwork> {
         .with_context(|| format!("{} is not a network file of `quorate testnet`", path.display()))?;
     let base = files::parent_of(&path);
     let genesis_path = base.join(&file.genesis);
-    let genesis = home::read_genesis(&genesis_path)?;
+    let genesis = genesis_file::read_genesis(&genesis_path)?;
     let mut validators = file.validators;
     check_validators(&genesis, &validators)
         .with_context(|| format!("{} does not match its genesis", path.display()))?;

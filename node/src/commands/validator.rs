@@ -76,11 +76,18 @@ pub(crate) struct RemoveArgs {
     acting: Acting,
 }
 
-/// Propose to replace the keys of a validator, for example because its governance key is lost.
+/// Propose to replace the keys of a validator, for example because its governance key is lost or
+/// stolen.
+///
+/// A quorum of the members approves it; the validator itself need not. A new governance key takes
+/// effect without anything else. A new consensus key is that of a candidate, as with `add`: its
+/// node must run, catch up and send READY (`quorate validator ready`) before the last member
+/// approves. Start that node in a new home, without data of the old key.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  quorate validator replace bank-2 --consensus-key 0x03… --key governance.pem
+Examples:
+  quorate validator replace bank-2 --governance-key 0x02… --key governance.pem        the governance key is lost
+  quorate validator replace bank-2 --consensus-key 0x03… --governance-key 0x02… --key governance.pem      both are
 
 Exit code 0 if the proposal was made, 3 if it was not.")]
 #[command(group = clap::ArgGroup::new("new").required(true).multiple(true))]
@@ -103,12 +110,20 @@ pub(crate) struct ReplaceArgs {
 
 /// Replace the consensus key of the own validator, for example because it was stolen.
 ///
-/// If one key serves for votes and governance, the new one replaces both.
+/// If one key serves for votes and governance, the new one replaces both. A member may do this once
+/// in 16 K heights. The old key signs nothing that counts in the new epoch.
+///
+/// A node that runs goes on by itself: put the new key into its home as next-key.pem and restart it
+/// before you rotate. If the old key was stolen or lost, and the node is stopped: put the new key
+/// into the home as key.pem, move the data directory away and keep it, rotate through another node,
+/// then start the node once with --init. It fetches the chain. Data of the old key does not work
+/// with the new one.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
-  quorate key new new-validator.pem
-  quorate validator rotate --new-key new-validator.pem --key governance.pem
+Examples:
+  quorate key new next-key.pem
+  quorate validator rotate --new-key next-key.pem --key governance.pem
+  quorate validator rotate --new-key key.pem --key governance.pem --rpc http://bank-1:8545   (a stopped node)
 
 Exit code 0 if the rotation was executed, 3 if it was not.")]
 pub(crate) struct RotateArgs {

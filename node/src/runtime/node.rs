@@ -323,7 +323,8 @@ mod tests {
         let key = TestNetwork::seeded(1, 9).keys()[0].clone();
         let mut config = config(home.path(), "/ip4/127.0.0.1/tcp/0");
         config.ledger = home.path().join("ledger.redb");
-        data_files::create(&genesis, &key.public(), &config.ledger, None).unwrap();
+        let initial = genesis.governance_state();
+        data_files::create(&genesis, &initial, &key.public(), &config.ledger, None).unwrap();
         let mut setup =
             Setup { genesis, key, next_key: None, name: "candidate".to_owned(), config, log_level: None };
 

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod chain;
+mod continuing;
 mod genesis;
 mod key;
 mod node;

@@ -56,7 +56,7 @@ struct Report {
 }
 
 pub(super) fn run(args: &ExportArgs) -> anyhow::Result<Outcome> {
-    let genesis = args.chain.genesis()?;
+    let (genesis, initial) = args.chain.beginning()?;
     // Report errors of the source before a file is created.
     let node = args.rpc.as_deref().map(Node::new).transpose()?;
     let ledger = match &node {
@@ -67,7 +67,6 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<Outcome> {
         None => Some(Ledger::open_read_only(args.chain.config()?.ledger, genesis.header()).map_err(advise)?),
     };
     let bar = progress("bytes read");
-    let initial = genesis.governance_state();
     let progress_of = |position, length| show_position(&bar, position, length);
     let opened = ExportWriter::open(&args.file, genesis.header(), &initial, genesis.anchor(), progress_of);
     bar.finish_and_clear();

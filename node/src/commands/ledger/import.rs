@@ -1,6 +1,6 @@
 //! `quorate ledger import`: adds blocks of an export to a stopped node's ledger.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
@@ -14,7 +14,8 @@ use super::{advise, must_exist, progress, read_config, show_position};
 use crate::config::{Config, Overrides, Role};
 use crate::exit::Outcome;
 use crate::files;
-use crate::home::{self, Home};
+use crate::genesis_file;
+use crate::home::Home;
 use crate::keyfile::PassphraseSource;
 use crate::output::{self, Output};
 
@@ -68,7 +69,7 @@ struct Report {
 pub(super) fn run(args: &ImportArgs) -> anyhow::Result<Outcome> {
     must_exist(&args.file)?;
     let config = read_config(&args.home)?;
-    let genesis = home::read_genesis(&config.genesis)?;
+    let genesis = genesis_file::read_genesis(&config.genesis)?;
     // Check that the export is of this network before any file is created.
     let reader = ExportReader::open(&args.file, genesis.header())?;
     let mut ledger = open_ledger(args, &config, &genesis)?;
@@ -110,7 +111,7 @@ fn open_ledger(args: &ImportArgs, config: &Config, genesis: &Genesis) -> anyhow:
             StoreError::InUse { .. } => advise(error).context("stop the node before its ledger is added to"),
             other => other.into(),
         }),
-        (false, true) => make_ledger(&config.ledger, genesis),
+        (false, true) => make_ledger(config, genesis),
         (false, false) => bail!(
             "{} has neither ledger nor journal. If this validator has never run, use --init. If it has, its \
              disk is not mounted, or its journal is lost: then it must not vote again",
@@ -119,11 +120,12 @@ fn open_ledger(args: &ImportArgs, config: &Config, genesis: &Genesis) -> anyhow:
     }
 }
 
-fn make_ledger(path: &Path, genesis: &Genesis) -> anyhow::Result<Ledger> {
-    let directory = files::parent_of(path);
+fn make_ledger(config: &Config, genesis: &Genesis) -> anyhow::Result<Ledger> {
+    let initial = genesis_file::initial_state(genesis, &config.genesis)?;
+    let directory = files::parent_of(&config.ledger);
     std::fs::create_dir_all(directory)
         .with_context(|| format!("{} cannot be created", directory.display()))?;
-    Ledger::create(path, genesis.header(), &genesis.governance_state()).context("cannot create the ledger")
+    Ledger::create(&config.ledger, genesis.header(), &initial).context("cannot create the ledger")
 }
 
 enum Failure {

@@ -2,6 +2,7 @@
 
 mod compare;
 mod export;
+mod follow;
 mod import;
 mod proofs;
 mod source;
@@ -11,13 +12,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
+pub(crate) use follow::{Followed, follow_export};
 use indicatif::{ProgressBar, ProgressStyle};
 use quorate_genesis::Genesis;
+use quorate_governance::State;
 use quorate_store::StoreError;
 
 use crate::config::{self, Config, Overrides};
 use crate::exit::Outcome;
-use crate::home;
+use crate::genesis_file;
 
 /// Verify, export, import and compare chains.
 ///
@@ -70,9 +73,18 @@ struct Chain {
 
 impl Chain {
     fn genesis(&self) -> anyhow::Result<Genesis> {
+        genesis_file::read_genesis(&self.genesis_file()?)
+    }
+
+    /// The genesis, and the governance state before block 1.
+    fn beginning(&self) -> anyhow::Result<(Genesis, State)> {
+        genesis_file::read_beginning(&self.genesis_file()?)
+    }
+
+    fn genesis_file(&self) -> anyhow::Result<PathBuf> {
         match (&self.genesis, &self.home) {
-            (Some(file), _) => home::read_genesis(file),
-            (None, Some(home)) => home::read_genesis(&read_config(home)?.genesis),
+            (Some(file), _) => Ok(file.clone()),
+            (None, Some(home)) => Ok(read_config(home)?.genesis),
             (None, None) => Err(anyhow!(
                 "the network is not known: give --genesis FILE, or --home DIR of one of its nodes"
             )),

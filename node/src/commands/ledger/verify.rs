@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use clap::Args;
 use quorate_genesis::Genesis;
+use quorate_governance::State;
 use quorate_ledger::Height;
-use quorate_store::{ExportReader, Head, Ledger, RangeVerifier, StoreError};
+use quorate_store::{Head, Ledger};
 use serde::Serialize;
 
-use super::proofs::Proofs;
-use super::{Chain, advise, must_exist, progress, show_position};
+use super::follow::{Followed, Verified, answer, follow_export};
+use super::{Chain, progress, show_position};
 use crate::exit::Outcome;
 use crate::output::{self, Output};
 
@@ -70,14 +71,11 @@ impl Found {
 }
 
 pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
-    let genesis = args.chain.genesis()?;
+    let (genesis, initial) = args.chain.beginning()?;
     let begun = Instant::now();
     let verified = match &args.file {
-        Some(file) => {
-            must_exist(file)?;
-            verify_export(file, &genesis)?
-        }
-        None => verify_ledger(&args.chain.config()?.ledger, &genesis)?,
+        Some(file) => verify_export(file, &genesis, &initial)?,
+        None => verify_ledger(&args.chain.config()?.ledger, &genesis, &initial)?,
     };
     let took = begun.elapsed();
     let outcome = Outcome::of(verified.is_ok());
@@ -96,24 +94,10 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-/// The inner error is that the chain is invalid; the outer error is that it cannot be verified.
-type Verified = anyhow::Result<Result<Found, String>>;
-
-/// An error caused by the contents of the file means that the chain is invalid.
-fn answer(error: StoreError) -> Verified {
-    match error {
-        StoreError::Damaged { .. } | StoreError::OtherChain { .. } | StoreError::OtherGenesis { .. } => {
-            Ok(Err(error.to_string()))
-        }
-        other => Err(advise(other)),
-    }
-}
-
-fn verify_ledger(path: &Path, genesis: &Genesis) -> Verified {
+fn verify_ledger(path: &Path, genesis: &Genesis, initial: &State) -> Verified<Found> {
     let bar = progress("blocks");
     let each = |height: Height, head: Height| show_position(&bar, height.0, head.0);
-    let verified =
-        Ledger::verify(path, genesis.header(), &genesis.governance_state(), Some(genesis.anchor()), each);
+    let verified = Ledger::verify(path, genesis.header(), initial, Some(genesis.anchor()), each);
     bar.finish_and_clear();
     match verified {
         Ok(found) => Ok(Ok(Found::new(found.head, found.earliest, found.transactions, found.certificates))),
@@ -121,37 +105,11 @@ fn verify_ledger(path: &Path, genesis: &Genesis) -> Verified {
     }
 }
 
-fn verify_export(path: &Path, genesis: &Genesis) -> Verified {
-    let mut reader = match ExportReader::open(path, genesis.header()) {
-        Ok(reader) => reader,
-        Err(error) => return answer(error),
-    };
-    let bar = progress("bytes");
-    let mut verifier = RangeVerifier::new(&genesis.governance_state(), genesis.anchor());
-    let mut proofs = Proofs::new(genesis.anchor().clone(), verifier.state());
-    let invalid = |reason: String| Ok(Err(format!("{}: {reason}", path.display())));
-    let (mut transactions, mut certificates) = (0, 0);
-    while let Some(range) = reader.next() {
-        let range = match range {
-            Ok(range) => range,
-            Err(error) => return answer(error),
-        };
-        certificates += 1;
-        transactions += range.blocks.iter().map(|block| u64::from(block.body().count())).sum::<u64>();
-        let executed = verifier.execute(&range);
-        // A forged block may also contradict the state. The certificates tell the cause.
-        if let Err(reason) = proofs.push(range).and(executed) {
-            return invalid(proofs.finish().err().unwrap_or(reason));
-        }
-        proofs.advance(verifier.anchor(), verifier.state());
-        let (position, length) = reader.position();
-        show_position(&bar, position, length);
-    }
-    if let Err(reason) = proofs.finish() {
-        return invalid(reason);
-    }
-    bar.finish_and_clear();
-    Ok(Ok(Found::new(reader.head(), Height(0), transactions, certificates)))
+fn verify_export(path: &Path, genesis: &Genesis, initial: &State) -> Verified<Found> {
+    let followed = follow_export(path, genesis, initial)?;
+    Ok(followed.map(|Followed { last, transactions, certificates, .. }| {
+        Found::new(Head::of(&last), Height(0), transactions, certificates)
+    }))
 }
 
 fn human(found: &Found, genesis: &Genesis, seconds: f64) -> String {

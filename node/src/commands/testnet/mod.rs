@@ -230,7 +230,8 @@ impl<'a> Plan<'a> {
         files::write_new(&home.join(layout::GENESIS_FILE), &self.genesis.to_toml(), Access::Shared)?;
         files::write_new(&home.join(layout::CONFIG_FILE), &self.config_text(node)?, Access::Shared)?;
         let journal = (node.role == Role::Validator).then_some(journal.as_path());
-        data_files::create(self.genesis, &node.key.public(), &ledger, journal)?;
+        let initial = self.genesis.governance_state();
+        data_files::create(self.genesis, &initial, &node.key.public(), &ledger, journal)?;
         files::sync_directory(&home)?;
         Ok(())
     }

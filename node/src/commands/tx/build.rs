@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::commands;
 use crate::exit::Outcome;
 use crate::files;
-use crate::home;
+use crate::genesis_file;
 use crate::keyfile::{self, PassphraseSource};
 use crate::output::{self, Output};
 
@@ -152,7 +152,7 @@ struct SignedTransaction {
 
 /// Runs `quorate tx sign`.
 pub(super) fn run(args: &SignArgs) -> anyhow::Result<Outcome> {
-    let genesis = home::read_genesis(&args.genesis)?;
+    let genesis = genesis_file::read_genesis(&args.genesis)?;
     let bytes = args.content.sign(&genesis)?.to_bytes();
     let signed =
         SignedTransaction { id: Transaction::id_of(&bytes).to_string(), transaction: to_hex(&bytes) };

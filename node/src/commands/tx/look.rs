@@ -16,7 +16,7 @@ use crate::commands::block_on;
 use crate::commands::epochs::KnownEpochs;
 use crate::exit::Outcome;
 use crate::files;
-use crate::home;
+use crate::genesis_file;
 use crate::output::{self, Output};
 use crate::remote::{self, Node};
 
@@ -192,7 +192,7 @@ pub(super) fn receipt(args: &ReceiptArgs) -> anyhow::Result<Outcome> {
 /// The epochs that follow from the genesis and the file of epoch proofs, if there is a genesis.
 fn known_epochs(args: &ReceiptArgs) -> anyhow::Result<Option<KnownEpochs>> {
     let Some(genesis) = &args.genesis else { return Ok(None) };
-    let genesis = home::read_genesis(genesis)?;
+    let genesis = genesis_file::read_genesis(genesis)?;
     let Some(path) = &args.epochs else { return Ok(Some(KnownEpochs::of_genesis(genesis.anchor()))) };
     let text = files::read_text(path, MAX_EPOCH_PROOFS_JSON_BYTES)?;
     let known = KnownEpochs::of_text(genesis.anchor(), &text);

@@ -13,7 +13,7 @@ use quorate_ledger::{ChainAnchor, Committee, Epoch, Transaction, from_hex};
 use super::build::Content;
 use crate::commands::block_on;
 use crate::exit::Outcome;
-use crate::home;
+use crate::genesis_file;
 use crate::output::{self, Output};
 use crate::remote::{self, Node};
 
@@ -150,7 +150,7 @@ fn decode(hex: &str) -> anyhow::Result<Transaction> {
 /// The genesis in a file, or that of the node if no file is given.
 pub(crate) async fn genesis_from(path: Option<&Path>, rpc: &Rpc) -> anyhow::Result<Genesis> {
     match path {
-        Some(path) => home::read_genesis(path),
+        Some(path) => genesis_file::read_genesis(path),
         None => genesis_of(rpc).await,
     }
 }

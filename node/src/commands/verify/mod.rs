@@ -15,7 +15,7 @@ use crate::commands::block_on;
 use crate::commands::epochs::KnownEpochs;
 use crate::exit::Outcome;
 use crate::files;
-use crate::home;
+use crate::genesis_file;
 use crate::output::{self, Output};
 
 /// Verify a receipt offline: did this network order this transaction?
@@ -118,7 +118,7 @@ struct Sent {
 
 /// Runs `quorate verify`.
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let genesis = home::read_genesis(&args.genesis)?;
+    let genesis = genesis_file::read_genesis(&args.genesis)?;
     let text = files::read_text(&args.receipt, 2 * MAX_PROOF_JSON_BYTES)?;
     let epochs = args.epochs.as_ref().map(|path| files::read_text(path, MAX_EPOCH_PROOFS_JSON_BYTES));
     let known = match (known_epochs(&genesis, epochs.transpose()?.as_deref()), &args.rpc) {

@@ -1,17 +1,19 @@
 //! `quorate genesis`: the parameters that all nodes of a network agree on.
 
+mod continuing;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
-use quorate_genesis::{Genesis, GenesisDraft, MAX_FILE_BYTES, Submit, Validator};
+use quorate_genesis::{Genesis, GenesisDraft, MAX_FILE_BYTES, Predecessor, Submit, Validator};
 use quorate_ledger::{PublicKey, Timestamp};
 use serde_json::{Value, json};
 
 use crate::commands;
 use crate::exit::Outcome;
 use crate::files::{self, Access};
-use crate::home;
+use crate::genesis_file;
 use crate::output::{self, Output, Table};
 
 /// Create, check and show genesis files.
@@ -19,9 +21,13 @@ use crate::output::{self, Output, Table};
 /// A genesis file contains what all nodes of a network must agree on before its first block: the
 /// validators with their keys, the limits of blocks, the timeouts of the protocol, and the
 /// parameters of governance. Its hash is the chain id.
+///
+/// `continue` is for a network that can never order again, because too many of its validators have
+/// lost their journals or keys.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     New(NewArgs),
+    Continue(continuing::ContinueArgs),
     Check(CheckArgs),
     Show(ShowArgs),
 }
@@ -75,7 +81,9 @@ pub(crate) struct NewArgs {
 
 /// Check a genesis file and show the chain that it defines.
 ///
-/// The command reports every error. Exit code 3 if there is one.
+/// The command reports every error. Exit code 3 if there is one. If the network takes over clients
+/// from a chain that it continues, the command also checks the file with the clients, if it is
+/// beside the genesis.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
     /// The genesis file; - is standard input.
@@ -134,6 +142,7 @@ fn validators(keys: &[NamedKey], governance_keys: &[NamedKey]) -> anyhow::Result
 pub(crate) fn run(command: &Command) -> anyhow::Result<Outcome> {
     match command {
         Command::New(args) => new(args),
+        Command::Continue(args) => continuing::run(args),
         Command::Check(args) => check(args),
         Command::Show(args) => show(&args.file, args.output),
     }
@@ -178,20 +187,43 @@ fn advise(genesis: &Genesis) {
 
 fn check(args: &CheckArgs) -> anyhow::Result<Outcome> {
     let text = files::read_text(&args.file, MAX_FILE_BYTES)?;
-    match Genesis::parse(&text) {
+    let checked = Genesis::parse(&text)
+        .map_err(|errors| errors.errors().iter().map(ToString::to_string).collect::<Vec<_>>())
+        .and_then(|genesis| {
+            check_clients(&genesis, &args.file).map(|()| genesis).map_err(|error| vec![error])
+        });
+    match checked {
         Ok(genesis) => {
             warn(&genesis);
             args.output.show(&summary(&genesis), || human_summary(&genesis))?;
             Ok(Outcome::Yes)
         }
         Err(errors) => {
-            let list: Vec<String> = errors.errors().iter().map(ToString::to_string).collect();
-            args.output.show(&json!({ "valid": false, "errors": list }), || {
-                format!("{} is not a valid genesis:\n  - {}", args.file.display(), list.join("\n  - "))
+            args.output.show(&json!({ "valid": false, "errors": errors }), || {
+                format!("{} is not a valid genesis:\n  - {}", args.file.display(), errors.join("\n  - "))
             })?;
             Ok(Outcome::No)
         }
     }
+}
+
+/// Checks the file with the clients that the network takes over, if there is one. The genesis is
+/// valid without it.
+fn check_clients(genesis: &Genesis, path: &Path) -> Result<(), String> {
+    let file = genesis_file::clients_file(path);
+    let count = genesis.inherited_clients();
+    if count == 0 {
+        return Ok(());
+    }
+    if path == Path::new("-") || !file.exists() {
+        output::note(format_args!(
+            "warning: the network takes over clients ({count}), and {} is not there: a node needs this file beside its \
+             genesis at its first start",
+            file.display()
+        ));
+        return Ok(());
+    }
+    genesis_file::initial_state(genesis, path).map(drop).map_err(|error| format!("{error:#}"))
 }
 
 fn summary(genesis: &Genesis) -> Value {
@@ -214,6 +246,17 @@ fn summary(genesis: &Genesis) -> Value {
     for (name, count) in arithmetic(genesis) {
         summary[name] = count.into();
     }
+    if let Some(predecessor) = genesis.predecessor() {
+        summary["predecessor"] = json!({
+            "chain_id": predecessor.chain_id.to_string(),
+            "height": predecessor.height.0,
+            "block": predecessor.block.to_string(),
+            "epoch": predecessor.epoch.0,
+            "state_root": predecessor.state_root.to_string(),
+            "clients": predecessor.clients,
+            "clients_root": predecessor.clients_root.to_string(),
+        });
+    }
     summary
 }
 
@@ -232,17 +275,27 @@ fn human_summary(genesis: &Genesis) -> String {
         Submit::Open => "open: everyone who can sign may submit transactions",
         Submit::Registry => "registry: only clients that a validator has registered may submit transactions",
     };
-    let fields = output::fields([
+    let mut fields = vec![
         ("chain id", genesis.chain_id().to_string()),
         ("name", genesis.name().to_owned()),
         ("time", output::time(genesis.time().0)),
+    ];
+    if let Some(Predecessor { chain_id, height, block, epoch, state_root, clients, .. }) =
+        genesis.predecessor()
+    {
+        fields.push(("continues", format!("chain {chain_id}")));
+        fields.push(("after block", format!("{block} at height {height} in epoch {epoch}")));
+        fields.push(("state root", format!("{state_root} after that block")));
+        fields.push(("takes over", format!("clients: {clients}")));
+    }
+    fields.extend([
         ("quorum", format!("{} of {}", committee.quorum(), committee.size())),
         ("may be faulty", committee.faults().to_string()),
         ("may be down", committee.may_be_down().to_string()),
         ("approvals", format!("{} of {} to change the network", committee.quorum(), committee.size())),
         ("clients", clients.to_owned()),
     ]);
-    format!("{fields}\n{}", table.render())
+    format!("{}\n{}", output::fields(fields), table.render())
 }
 
 /// How many validators decide, and how many may fail.
@@ -257,7 +310,7 @@ fn arithmetic(genesis: &Genesis) -> [(&'static str, usize); 4] {
 }
 
 fn show(file: &Path, output: Output) -> anyhow::Result<Outcome> {
-    let genesis = home::read_genesis(file)?;
+    let genesis = genesis_file::read_genesis(file)?;
     let mut all: Value =
         toml::from_str(&genesis.to_toml()).context("the canonical genesis cannot be read back")?;
     let Value::Object(fields) = &mut all else { bail!("the canonical genesis is not a table") };
