@@ -11,8 +11,8 @@ Exit codes:
   0  done, and the answer is yes
   1  it could not be done; standard error says why and what to do
   2  the command line is wrong
-  3  it was done, and the answer is no: not proven, not committed (or whatever was waited for), not found,
-     not ready, not making progress, not a valid genesis";
+  3  it was done, and the answer is no: not proven, not committed or not in the awaited state,
+     not executed, not found, not ready, not making progress, not a valid genesis";
 
 /// The result of a command that could do its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

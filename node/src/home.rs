@@ -126,7 +126,7 @@ impl Home {
         SealedHome::open(path, overrides)?.unlock(passphrase)
     }
 
-    /// Creates the ledger, and for a validator the journal, of a node that has never run.
+    /// Creates the ledger, and for a validator the journal, of a node that has neither.
     ///
     /// # Errors
     /// If either exists: an empty journal would lose what the validator has signed.

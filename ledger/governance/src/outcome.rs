@@ -62,7 +62,7 @@ reasons! {
         "a new member is not ready: start its node, wait until it has caught up, then approve again";
     /// The block of a READY is too old.
     ReadyTooOld = 8, "ready_too_old",
-        "the block is more than 2 K heights below this one: send READY with a newer block";
+        "the block is more than two checkpoint intervals (2 K heights) below this one: send READY with a newer block";
     /// The block of a READY is not on the chain, or not below this block.
     ReadyUnknownBlock = 9, "ready_unknown_block",
         "the chain has no such block below this one: check that the node follows this chain, then send READY again";
@@ -98,7 +98,7 @@ reasons! {
         "a parameter would contradict another one: preview the proposal, and change both in one proposal";
     /// The member's last rotation or renewal is too recent.
     TooSoon = 22, "too_soon",
-        "the last rotation or renewal of this member is less than 16 K heights ago: wait, or let the other members replace the key";
+        "the last rotation or renewal of this member is less than 16 checkpoint intervals (16 K heights) ago: wait, or let the other members replace the consensus key";
     /// The signature of the new key does not verify.
     BadPossession = 23, "bad_possession",
         "the new key did not sign this rotation for this chain, governance key and epoch: sign again for the current epoch";

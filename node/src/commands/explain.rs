@@ -11,6 +11,7 @@ use crate::remote::{self, Node};
 /// Show why a node makes progress with ordering or does not: what it waits for, and what to do.
 ///
 /// The first line is the state. A node that makes progress is in one of these states:
+///   following               the node has no vote and has the newest blocks
 ///   idle                    there is nothing to order
 ///   ordering                blocks are in flight, and none is late
 ///   catching_up             other validators have more blocks, and the node fetches them

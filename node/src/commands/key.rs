@@ -20,9 +20,9 @@ use crate::output::{self, Output};
 ///
 /// A validator needs two keys. The running node signs votes with its consensus key, so that file is
 /// on its host. A person signs changes of the network with its governance key. Make it on another
-/// machine that is not connected to any network, and keep its file only there. Otherwise, a thief
-/// of the host's files can also approve changes in the name of the validator, and no key is left
-/// that can replace the stolen one.
+/// machine that is not connected to any network, and keep its file only there. Connect it only
+/// while a command signs. Otherwise, a thief of the host's files can also approve changes in the
+/// name of the validator, and no key is left that can replace the stolen one.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     New(NewArgs),
@@ -49,7 +49,7 @@ pub(crate) struct NewArgs {
     output: Output,
 }
 
-/// Show the public key of a key file.
+/// Show the public key and the peer id of a key file.
 ///
 /// No command prints the secret key; it exists only in the file.
 #[derive(Debug, Args)]

@@ -32,7 +32,8 @@ const SAME_SIGNAL: Duration = Duration::from_secs(1);
 /// once.
 ///
 /// A validator never starts without its journal, because it could contradict its earlier votes.
-/// Only the very first start creates a journal, with --init.
+/// --init creates one: for the first start, or after ledger and journal are lost. In the second
+/// case, the validator votes again in the next epoch.
 ///
 /// While the node runs, the user who runs it can change what it logs: see `quorate log-level`.
 #[derive(Debug, ClapArgs)]
@@ -49,7 +50,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", env = "QUORATE_HOME")]
     home: PathBuf,
 
-    /// First start: create an empty ledger and an empty journal. Refused if either exists.
+    /// First start, or ledger and journal are lost: create an empty ledger and an empty journal.
+    /// Refused if either exists.
     #[arg(long)]
     init: bool,
 

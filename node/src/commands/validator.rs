@@ -16,8 +16,9 @@ use crate::remote;
 /// Add, remove and replace validators, and change their keys.
 ///
 /// `add`, `remove` and `replace` make a proposal, which other members approve with `quorate governance
-/// approve`. `rotate` and `renew` concern only the own validator and need no approval; each member may
-/// do one of them in 16 K heights.
+/// approve`. `rotate` and `renew` concern only the own validator and need no approval. A member may
+/// rotate or renew once in 16 checkpoint intervals (2048 heights by default). Earlier, only the
+/// other members can replace its consensus key (`quorate validator replace`).
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\
 Examples:
@@ -131,7 +132,8 @@ pub(crate) struct RotateArgs {
     #[arg(long, value_name = "FILE")]
     new_key: PathBuf,
 
-    /// File with the passphrase of the new key, if it differs from that of --key.
+    /// File with the passphrase of the new key in its first line. Without it, the passphrase comes
+    /// from QUORATE_PASSPHRASE or from a prompt; --passphrase-file is only for --key.
     #[arg(long, value_name = "FILE")]
     new_passphrase_file: Option<PathBuf>,
 
@@ -155,8 +157,9 @@ pub(crate) struct RenewArgs {
 ///
 /// A candidate's node does this by itself: this command is for the case that it cannot. The operation
 /// names the newest block of the candidate's node, and is signed with its future consensus key. It is
-/// submitted to a validator, since a candidate accepts no transactions. A READY counts for 2 K heights:
-/// send it when the node has caught up, shortly before the last member approves.
+/// submitted to a validator, since a candidate accepts no transactions. A READY counts for two
+/// checkpoint intervals (256 heights by default): send it when the node has caught up, shortly
+/// before the last member approves.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
@@ -164,7 +167,8 @@ Example:
 
 Exit code 0 if the READY was executed, 3 if it was not.")]
 pub(crate) struct ReadyArgs {
-    /// URL of the JSON-RPC of the candidate's own node, which must have caught up.
+    /// URL of the JSON-RPC of the candidate's own node, which must have caught up. --rpc must name
+    /// another node, a validator.
     #[arg(long, value_name = "URL", default_value = remote::DEFAULT_URL)]
     candidate: String,
 

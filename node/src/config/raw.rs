@@ -33,7 +33,8 @@ pub(super) struct RawConfig {
 pub(super) struct RawFiles {
     /// The genesis: the parameters that all nodes of the network agree on.
     pub(super) genesis: PathBuf,
-    /// The node's secret key, PKCS#8 PEM, mode 0600.
+    /// The node's secret key, PKCS#8 PEM, mode 0600. `next-key.pem` in the same directory is the
+    /// key that replaces it; both have the same passphrase.
     pub(super) key: PathBuf,
     /// The chain.
     pub(super) ledger: PathBuf,
@@ -64,7 +65,9 @@ pub(super) struct RawP2p {
     #[serde(deserialize_with = "list")]
     pub(super) advertise: Vec<String>,
     /// Multiaddresses of validators to connect to first. A few are enough: members announce the
-    /// addresses of the others.
+    /// addresses of the others. An address that ends in `/p2p/` and a peer id also names a node to
+    /// fetch blocks from. A node whose ledger is too old to know the present keys needs such an
+    /// address.
     #[serde(deserialize_with = "list")]
     pub(super) bootstrap: Vec<String>,
     /// Public keys of observers that this validator admits, as `0x02…`; at most 32. It serves

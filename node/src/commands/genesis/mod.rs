@@ -40,10 +40,11 @@ pub(crate) enum Command {
 ///
 /// Each validator has two keys. With its consensus key, the running node signs votes, so the secret
 /// is on its host. With its governance key, a person approves changes of members, keys, clients and
-/// parameters. Keep its secret on another machine that is not connected to any network. Then a
-/// thief of the host can neither change the network nor keep the validator: its operator replaces
-/// the consensus key with the governance key, and restores a validator that lost its journal.
-/// Without --governance-key, the consensus key is also the governance key, and a thief has both.
+/// parameters. Keep its secret on another machine that is not connected to any network. Connect it
+/// only while a command signs. Then a thief of the host can neither change the network nor keep the
+/// validator: its operator replaces the consensus key with the governance key, and restores a
+/// validator that lost its journal. Without --governance-key, the consensus key is also the
+/// governance key, and a thief has both.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:

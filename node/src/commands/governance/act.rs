@@ -28,7 +28,8 @@ pub(crate) struct Acting {
     #[command(flatten)]
     pub(crate) node: Node,
 
-    /// The governance key of a member, which signs the operation. Not needed with --dry-run.
+    /// The key that signs the operation: the governance key of a member; for validator ready, the
+    /// future consensus key. Not needed with --dry-run, except by rotate.
     #[arg(long, value_name = "FILE", required_unless_present = "dry_run")]
     key: Option<PathBuf>,
 

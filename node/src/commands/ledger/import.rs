@@ -29,10 +29,11 @@ const SYNC_BYTES: usize = 64 << 20;
 /// otherwise nothing is written and the exit code is 3. An interrupted import leaves a shorter but
 /// valid ledger: run the command again.
 ///
-/// A node that lost its ledger gets a new one. The command never changes a journal: a validator
-/// that also lost its journal must not vote again. With --init, a validator that has never run gets
-/// both files, as `quorate node --init` would create them, and need not fetch the chain from
-/// others. An observer has no journal; it gets a ledger whenever it has none.
+/// A node that lost its ledger gets a new one. The command never changes a journal. With --init, a
+/// validator without both files gets them, as `quorate node --init` would create them, and need not
+/// fetch the chain from others. If a validator lost both files, --init creates them again: it then
+/// votes in the next epoch (`quorate validator renew`). An observer has no journal; it gets a
+/// ledger whenever it has none.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -47,8 +48,8 @@ pub(crate) struct ImportArgs {
     #[arg(long, value_name = "DIR", env = "QUORATE_HOME")]
     home: PathBuf,
 
-    /// This validator has never run: create its ledger and its journal first. Refused if either
-    /// exists.
+    /// This validator has never run, or lost both files: create its ledger and its journal first.
+    /// Refused if either exists.
     #[arg(long)]
     init: bool,
 
@@ -113,8 +114,9 @@ fn open_ledger(args: &ImportArgs, config: &Config, genesis: &Genesis) -> anyhow:
         }),
         (false, true) => make_ledger(config, genesis),
         (false, false) => bail!(
-            "{} has neither ledger nor journal. If this validator has never run, use --init. If it has, its \
-             disk is not mounted, or its journal is lost: then it must not vote again",
+            "{} has neither ledger nor journal. Is its disk mounted? If it has never run, or if its files are \
+             lost, use --init: a validator that lost its files votes again in the next epoch (quorate validator \
+             renew)",
             args.home.display()
         ),
     }
