@@ -141,7 +141,7 @@ pub enum StoreError {
         expected: BlockHash,
     },
     /// The journal belongs to another validator.
-    #[error("{}: holds the votes of validator {found}, not of {expected}; a validator needs its own journal", path.display())]
+    #[error("{}: holds the votes of validator {found}, not of {expected}; use the key of that validator, or move this file and the ledger away and start with --init", path.display())]
     OtherValidator {
         /// The file.
         path: PathBuf,

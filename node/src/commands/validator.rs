@@ -115,10 +115,10 @@ pub(crate) struct ReplaceArgs {
 /// in 16 K heights. The old key signs nothing that counts in the new epoch.
 ///
 /// A node that runs goes on by itself: put the new key into its home as next-key.pem and restart it
-/// before you rotate. If the old key was stolen or lost, and the node is stopped: put the new key
-/// into the home as key.pem, move the data directory away and keep it, rotate through another node,
-/// then start the node once with --init. It fetches the chain. Data of the old key does not work
-/// with the new one.
+/// before you rotate. A node that was down meanwhile finds the network again with next-key.pem. If
+/// the old key was stolen or lost, and the node is stopped: put the new key into the home as key.pem,
+/// move the data directory away and keep it, rotate through another node, then start the node once
+/// with --init. It fetches the chain. Data of the old key works only while that key is there, too.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -16,7 +16,7 @@ use quorate_engine::{Engine, EpochRole};
 use quorate_governance::State;
 use quorate_ledger::SecretKey;
 use quorate_pbft::Now;
-use quorate_store::Ledger;
+use quorate_store::{Journal, Ledger};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -241,7 +241,13 @@ async fn start_in(mut setup: Setup, ledger: Ledger, way: Way) -> anyhow::Result<
     let setup = setup.with_key_in_force(ledger.governance());
     let opened = match epoch::role_in_force(setup.config.role, &setup.key.public(), ledger.governance()) {
         Role::Validator => open_engine(&setup, ledger, clock.now())?,
-        Role::Observer => EpochRole::Follower(ledger),
+        Role::Observer => {
+            // A candidate must be able to vote as soon as it is a member.
+            if setup.config.role == Role::Validator && setup.config.journal.exists() {
+                drop(open_journal(&setup)?);
+            }
+            EpochRole::Follower(ledger)
+        }
     };
     // The blocks of the journal may have ended the epoch, so the key may be another one now.
     match opened {
@@ -256,12 +262,15 @@ async fn start_in(mut setup: Setup, ledger: Ledger, way: Way) -> anyhow::Result<
 
 /// Opens the journal of a node that is a member after the blocks of this ledger.
 fn open_engine(setup: &Setup, ledger: Ledger, now: Now) -> anyhow::Result<EpochRole> {
+    let journal = open_journal(setup)?;
     let mut keys = vec![setup.key.clone()];
     keys.extend(setup.next_key.clone());
-    let others: Vec<_> = keys[1..].iter().map(SecretKey::public).collect();
-    let (genesis, path) = (&setup.genesis, &setup.config.journal);
-    let journal = data_files::open_journal(genesis, &keys[0].public(), &others, path)?;
     Ok(Engine::open(&keys, ledger, journal, Some(assembly::vote_memo()), now)?)
+}
+
+fn open_journal(setup: &Setup) -> anyhow::Result<Journal> {
+    let others: Vec<_> = setup.next_key.iter().map(SecretKey::public).collect();
+    data_files::open_journal(&setup.genesis, &setup.key.public(), &others, &setup.config.journal)
 }
 
 /// Makes the node use the same ports when it starts again. Clients and peers know the ports that the
@@ -312,6 +321,24 @@ mod tests {
         assert_eq!(kept("/ip6/::1/tcp/0"), (rpc.clone(), vec!["/ip6/::1/tcp/4343".to_owned()]));
         let fixed = "/ip4/127.0.0.1/tcp/9000";
         assert_eq!(kept(fixed), (rpc, vec![fixed.to_owned()]), "a configured port stays");
+    }
+
+    /// It would count in the quorum, and could not vote.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_candidate_with_the_journal_of_another_key_does_not_start() {
+        let home = tempfile::tempdir().unwrap();
+        let genesis = TestNetwork::seeded(4, 1).genesis().clone();
+        let keys = TestNetwork::seeded(2, 9).keys().to_vec();
+        let mut config = config(home.path(), "/ip4/127.0.0.1/tcp/0");
+        config.ledger = home.path().join("ledger.redb");
+        config.journal = home.path().join("journal.redb");
+        let journal = Some(config.journal.as_path());
+        let initial = genesis.governance_state();
+        data_files::create(&genesis, &initial, &keys[1].public(), &config.ledger, journal).unwrap();
+        let (key, name) = (keys[0].clone(), "candidate".to_owned());
+        let setup = Setup { genesis, key, next_key: None, name, config, log_level: None };
+        let error = start_role(setup, None, Way::InForce).await.map(drop).unwrap_err();
+        assert!(format!("{error:#}").contains("start with --init"), "{error:#}");
     }
 
     /// A validator that is not yet a member, since another role needs a network. The ledger passes
