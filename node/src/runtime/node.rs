@@ -15,6 +15,7 @@ use anyhow::{Context, anyhow};
 use quorate_engine::{Engine, EpochRole};
 use quorate_governance::State;
 use quorate_ledger::SecretKey;
+use quorate_network::PeerKey;
 use quorate_pbft::Now;
 use quorate_store::{Journal, Ledger};
 use tokio::sync::{oneshot, watch};
@@ -22,6 +23,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::clock::Clock;
+use super::epoch::members::peer_key;
 use super::epoch::peer_lists;
 use super::ordering_thread::End;
 use super::running::RunningRole;
@@ -118,15 +120,21 @@ enum Way {
 }
 
 impl Way {
-    /// The ways of a node with this setup and after this state, in the order in which it tries them. A
-    /// follower with the same key finds others only at sources that are no members in the state.
+    /// The ways of a node with this setup and after this state, in the order in which it tries them.
+    ///
+    /// Only a key that the state does not know may be that of a later epoch: a next key that is not in
+    /// force yet, or a source. A key that is in force or retired finds no more than the way in force
+    /// does.
     fn all(setup: &Setup, state: &State) -> Vec<Way> {
+        let lists = peer_lists::peers_of(state, &[], &BTreeSet::new(), &[]);
+        let retired = state.retired().keys().map(peer_key);
+        let known: BTreeSet<PeerKey> = lists.members.into_iter().chain(retired).collect();
         let mut ways = vec![Way::InForce];
         if setup.config.role == Role::Validator {
-            let lists = peer_lists::peers_of(state, &[], &BTreeSet::new(), &[]);
-            let strange = setup.sources().iter().any(|source| !lists.members.contains(source));
-            ways.extend(setup.next_key.is_some().then_some(Way::FollowWithNext));
-            ways.extend(strange.then_some(Way::Follow));
+            let next = setup.next_key.as_ref().map(|key| peer_key(&key.public()));
+            ways.extend(next.filter(|next| !known.contains(next)).map(|_| Way::FollowWithNext));
+            let is_new = setup.sources().iter().any(|source| !known.contains(source));
+            ways.extend(is_new.then_some(Way::Follow));
         }
         ways
     }
@@ -321,6 +329,34 @@ mod tests {
         assert_eq!(kept("/ip6/::1/tcp/0"), (rpc.clone(), vec!["/ip6/::1/tcp/4343".to_owned()]));
         let fixed = "/ip4/127.0.0.1/tcp/9000";
         assert_eq!(kept(fixed), (rpc, vec![fixed.to_owned()]), "a configured port stays");
+    }
+
+    #[test]
+    fn only_a_key_that_the_ledger_does_not_know_opens_another_way() {
+        let home = tempfile::tempdir().unwrap();
+        let network = TestNetwork::seeded(4, 1);
+        let state = network.genesis().governance_state();
+        let stranger = TestNetwork::seeded(1, 9).keys()[0].clone();
+        let (member, other) = (network.keys()[0].clone(), network.keys()[1].clone());
+        let ways = |next: Option<&SecretKey>, source: Option<&SecretKey>| {
+            let mut config = config(home.path(), "/ip4/127.0.0.1/tcp/0");
+            let address = |key: &SecretKey| {
+                let id = quorate_network::peer_id_text(&peer_key(&key.public())).unwrap();
+                format!("/ip4/127.0.0.1/tcp/9000/p2p/{id}")
+            };
+            config.p2p_bootstrap = source.map(address).into_iter().collect();
+            let (genesis, key, name) = (network.genesis().clone(), member.clone(), "bank-a".to_owned());
+            let setup = Setup { genesis, key, next_key: next.cloned(), name, config, log_level: None };
+            Way::all(&setup, &state)
+        };
+        assert_eq!(ways(None, None), [Way::InForce]);
+        assert_eq!(ways(Some(&stranger), None), [Way::InForce, Way::FollowWithNext]);
+        assert_eq!(ways(Some(&other), Some(&other)), [Way::InForce], "in force already");
+        assert_eq!(ways(None, Some(&stranger)), [Way::InForce, Way::Follow]);
+        assert_eq!(ways(None, Some(&member)), [Way::InForce], "the own key is no source");
+        let both = ways(Some(&stranger), Some(&TestNetwork::seeded(1, 8).keys()[0]));
+        let tried: Vec<Way> = both.iter().map(|way| way.next(&both)).collect();
+        assert_eq!(tried, [Way::FollowWithNext, Way::Follow, Way::InForce]);
     }
 
     /// It would count in the quorum, and could not vote.
