@@ -75,7 +75,12 @@ fn unusable_data_is_named_and_not_changed() {
         with_file(&own, name, half, &[file]);
         with_file(&own, name, copy_of(foreign.join(name)), &[file, "belongs to chain"]);
     }
-    with_file(&own, JOURNAL, copy_of(other.join(JOURNAL)), &["holds the votes of", "use the key of that validator"]);
+    with_file(
+        &own,
+        JOURNAL,
+        copy_of(other.join(JOURNAL)),
+        &["holds the votes of", "use the key of that validator"],
+    );
     with_file(&own, JOURNAL, copy_of(own.join(LEDGER)), &["not a Quorate journal"]);
 
     let both = own.join("away");
