@@ -94,6 +94,7 @@ impl Lie {
         Lie::KeepCheckpoints,
         Lie::HideBranch,
         Lie::Strip,
+        Lie::UseOldKeys,
     ];
 
     /// Behaviours that are drawn in any run.
@@ -117,7 +118,6 @@ impl Lie {
         Lie::Mutate,
         Lie::HelpOne,
         Lie::Accuse,
-        Lie::UseOldKeys,
     ];
 
     /// The behaviour with this name.
@@ -148,7 +148,7 @@ impl Lie {
             Lie::Mutate => "Byzantine: votes that are slightly wrong",
             Lie::HelpOne => "Byzantine: help to leave alone",
             Lie::Accuse => "Byzantine: false evidence",
-            Lie::UseOldKeys => "Byzantine: keys of earlier epochs",
+            Lie::UseOldKeys => "Byzantine: forged votes",
             Lie::Misfill => "Byzantine: a block that breaks a rule",
             Lie::ProposeTwice => "Byzantine: two proposals to one member",
             Lie::ProposeAgain => "Byzantine: proposals where a view begins",

@@ -136,7 +136,9 @@ fn epochs(knobs: &mut Knobs, random: &mut Random) {
     knobs.faulty.clear();
     knobs.old_images = if random.permille(600) { knobs.tolerated() } else { 0 };
     if knobs.old_images == 0 && random.permille(500) {
-        knobs.faulty = vec![(0, Fault::Lies(some_of(random, BAD_VIEWS)))];
+        let mut lies = some_of(random, BAD_VIEWS);
+        lies.push(Lie::UseOldKeys);
+        knobs.faulty = vec![(0, Fault::Lies(lies))];
     }
     knobs.window = *random.choose(&[1, 2, 4, 8]);
     knobs.governance_gap_ms = random.between(30, 120);

@@ -142,7 +142,6 @@ pub const SITUATIONS: &[&str] = &[
     "a message of a later epoch",
     "a message of an earlier epoch",
     "Byzantine members in a later epoch",
-    "Byzantine: keys of earlier epochs",
     "a member that was added",
     "a member that was removed",
     "a removed member whose journal had the end of its epoch",
