@@ -13,7 +13,7 @@ const MAX_INTEGER: u64 = (1 << 53) - 1;
 /// over from it.
 ///
 /// It is a part of the content that the chain id is computed from, in the order of the fields.
-/// Whoever has the old chain can prove each of the first five fields.
+/// The old chain proves each of the first five fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize)]
 pub struct Predecessor {
     /// The chain id of the network that ended.
