@@ -21,7 +21,7 @@ use quorate_sim::{Failure, Summary};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Runs of at least this many seeds must reach every situation.
-const LARGE_RUN: u64 = 2000;
+const LARGE_RUN: u64 = 20_000;
 
 /// The production engine and store under seeded faults.
 #[derive(Debug, Parser)]
