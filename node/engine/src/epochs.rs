@@ -89,7 +89,7 @@ impl Engine {
         let Some(signer) = opening.signer(keys) else {
             return Ok((EpochRole::Follower(ledger), effects));
         };
-        pool.begin_epoch(&opening.config);
+        pool.begin_epoch(now.moment, &opening.config);
         let mut engine = if silent {
             // R24d: the journal has records of this epoch or of a later one.
             let memo = opening.config.pbft.context.memo;

@@ -68,8 +68,9 @@ impl Pace {
 #[derive(Debug)]
 pub(crate) struct CatchUp {
     pace: Pace,
-    /// The last committed height that each member claims. A false claim costs a request, and never
-    /// delays one to a member that let fewer requests expire.
+    /// The highest committed height that each member claims since it is connected, or the tip of this
+    /// node if its last answer had nothing new. A false claim costs a request, and never delays one
+    /// to a member that let fewer requests expire.
     heads: BTreeMap<ReplicaId, Height>,
     /// A certificate proves that this height is committed.
     certain: Height,
@@ -108,8 +109,11 @@ impl CatchUp {
         }
     }
 
+    /// A member claims this committed height. A lower claim than before is a late one: a member's
+    /// height never falls while it is connected.
     pub(crate) fn heard(&mut self, from: ReplicaId, committed: Height) {
-        self.heads.insert(from, committed);
+        let head = self.heads.entry(from).or_default();
+        *head = committed.max(*head);
     }
 
     /// The channel to a member was closed. Its answer is not awaited, and its claim does not count

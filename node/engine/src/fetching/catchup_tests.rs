@@ -193,6 +193,20 @@ fn an_answer_to_an_expired_request_does_not_close_the_open_one() {
     assert_eq!(scene.catchup.answered(FetchId(scene.asked)).unwrap().peer, ReplicaId(1));
 }
 
+/// R12b: a member has entered the next epoch, and its last STATUS of this one arrives late. It does
+/// not close the request to this member, and opens no second one.
+#[test]
+fn a_late_lower_claim_does_not_close_the_open_request() {
+    let mut scene = Scene::new();
+    scene.claims(1, 100_000);
+    assert_eq!(scene.asks().0, 1);
+    scene.claims(1, 1);
+    assert_eq!(scene.asks_now(), None);
+    scene.claims(2, 100_000);
+    assert_eq!(scene.asks_now(), None, "member 1 still owes its answer");
+    assert_eq!(scene.asks(), (2, scene.least));
+}
+
 /// A slow connection: every member lets some requests expire. The wait grows until answers
 /// arrive in time, and no longer.
 #[test]

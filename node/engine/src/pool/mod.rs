@@ -93,9 +93,9 @@ impl Pool {
     }
 
     /// A new epoch begins with this configuration. Its replica knows of no work yet.
-    pub(crate) fn begin_epoch(&mut self, config: &EngineConfig) {
+    pub(crate) fn begin_epoch(&mut self, now: Moment, config: &EngineConfig) {
         self.mempool.set_limits(config.mempool);
-        self.outbound.set_delays(config.batch_delay, config.pbft.request_timeout);
+        self.outbound.set_delays(now, config.batch_delay, config.pbft.request_timeout);
         self.reported = Work::default();
     }
 }

@@ -7,9 +7,15 @@ use quorate_pbft::Moment;
 
 use crate::wire::BATCH_BYTES;
 
-/// The pause between two resends, each of one batch at most. Gossip loses few transactions, and
-/// under overload transactions are late without being lost.
-const RESEND_PAUSE: Duration = Duration::from_millis(125);
+/// The longest pause between two resends, each of one batch at most. Gossip loses few transactions,
+/// and under overload transactions are late without being lost.
+const RESEND_PAUSE_MAX: Duration = Duration::from_millis(125);
+
+/// The pause between two resends: at most a quarter of the request timeout, so that a transaction
+/// that came right after a resend still arrives within the timeout.
+fn resend_pause(request_timeout: Duration) -> Duration {
+    RESEND_PAUSE_MAX.min(request_timeout / 4)
+}
 
 /// Transactions to send to the other members.
 ///
@@ -17,7 +23,9 @@ const RESEND_PAUSE: Duration = Duration::from_millis(125);
 /// batch delay ago, otherwise when the delay ends or 64 KiB are full. Gossip may lose a message. So
 /// a transaction that no block contains after half the request timeout is resent directly, again
 /// and again until it is ordered or has expired. The replica resends transactions from other
-/// members after another quarter of the timeout, in case these members are gone.
+/// members after another quarter of the timeout, in case these members are gone. A resend also
+/// contains later transactions that are not ordered yet, as far as the batch has room: the primary
+/// may lack them as well, and the timeouts of the others run since the first one.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     delay: Duration,
@@ -27,6 +35,8 @@ pub(crate) struct Outbound {
     own: Unordered,
     adopted: Unordered,
     resent_at: Option<Moment>,
+    /// See [`resend_pause`].
+    pause: Duration,
 }
 
 /// Transactions that no block contained when they were last checked, ordered by the time of their
@@ -45,15 +55,31 @@ impl Unordered {
         Unordered { wait, entries: VecDeque::new() }
     }
 
+    /// Changes how long transactions wait. None waits longer than that from now on.
+    fn set_wait(&mut self, now: Moment, wait: Duration) {
+        self.wait = wait;
+        let latest = now.after(wait);
+        for (at, _) in &mut self.entries {
+            *at = latest.min(*at);
+        }
+    }
+
     fn push(&mut self, now: Moment, id: TransactionId) {
         self.entries.push_back((now.after(self.wait), id));
     }
 
-    /// Takes the due transactions that the pool still holds, as many as fit into `room` bytes.
-    fn take_due(&mut self, now: Moment, pool: &Mempool, room: &mut usize) -> Vec<VerifiedTransaction> {
+    /// Takes the transactions that are due by `until` and that the pool still holds, as many as fit
+    /// into `room` bytes.
+    fn take_due(
+        &mut self,
+        now: Moment,
+        until: Moment,
+        pool: &Mempool,
+        room: &mut usize,
+    ) -> Vec<VerifiedTransaction> {
         let mut due = Vec::new();
         while let Some((at, id)) = self.entries.front().copied()
-            && at <= now
+            && at <= until
         {
             // If the pool does not hold it, it is ordered or expired: drop the entry.
             if let Some(transaction) = pool.get(&id) {
@@ -83,9 +109,12 @@ fn waits(request_timeout: Duration) -> (Duration, Duration) {
 
 impl Outbound {
     /// Changes the batch delay, and how long transactions wait before a resend.
-    pub(crate) fn set_delays(&mut self, delay: Duration, request_timeout: Duration) {
+    pub(crate) fn set_delays(&mut self, now: Moment, delay: Duration, request_timeout: Duration) {
         self.delay = delay;
-        (self.own.wait, self.adopted.wait) = waits(request_timeout);
+        let (own, adopted) = waits(request_timeout);
+        self.own.set_wait(now, own);
+        self.adopted.set_wait(now, adopted);
+        self.pause = resend_pause(request_timeout);
     }
 
     pub(crate) fn new(delay: Duration, request_timeout: Duration) -> Self {
@@ -98,6 +127,7 @@ impl Outbound {
             own: Unordered::new(own),
             adopted: Unordered::new(adopted),
             resent_at: None,
+            pause: resend_pause(request_timeout),
         }
     }
 
@@ -140,12 +170,16 @@ impl Outbound {
     /// Transactions that have waited too long, to be resent to all members directly: one batch at
     /// most.
     pub(crate) fn resend(&mut self, now: Moment, pool: &Mempool) -> Vec<VerifiedTransaction> {
-        if self.resent_at.is_some_and(|last| now.since(last) < RESEND_PAUSE) {
+        if self.resent_at.is_some_and(|last| now.since(last) < self.pause) {
             return Vec::new();
         }
         let mut room = BATCH_BYTES;
-        let mut due = self.own.take_due(now, pool, &mut room);
-        due.extend(self.adopted.take_due(now, pool, &mut room));
+        let mut due = self.own.take_due(now, now, pool, &mut room);
+        if !due.is_empty() {
+            // Those that have waited for a quarter of this time, which is an eighth of the timeout.
+            due.extend(self.own.take_due(now, now.after(self.own.wait * 3 / 4), pool, &mut room));
+        }
+        due.extend(self.adopted.take_due(now, now, pool, &mut room));
         if !due.is_empty() {
             self.resent_at = Some(now);
         }
@@ -156,8 +190,8 @@ impl Outbound {
         let flush = (!self.fresh.is_empty())
             .then(|| self.flushed.map_or(Moment::default(), |last| last.after(self.delay)));
         let waiting = self.own.deadline().into_iter().chain(self.adopted.deadline()).min();
-        let resend = waiting
-            .map(|patient| self.resent_at.map_or(patient, |last| patient.max(last.after(RESEND_PAUSE))));
+        let resend =
+            waiting.map(|patient| self.resent_at.map_or(patient, |last| patient.max(last.after(self.pause))));
         flush.into_iter().chain(resend).min()
     }
 }

@@ -46,6 +46,22 @@ fn transactions_that_gossip_lost_are_resent_directly() {
     assert_eq!(net.ids(2), [transaction.id()]);
 }
 
+/// The timeout runs since the first transaction, which is ordered late or never. So the second one
+/// must not wait for a resend of its own.
+#[test]
+fn a_resend_contains_transactions_that_are_not_due_yet() {
+    let mut net = Net::of(4);
+    net.lose(|_, _, parcel| parcel.is_gossip());
+    let [first, second, third] = [1, 2, 3].map(|nonce| net.transaction(nonce));
+    net.submit(2, &first).unwrap();
+    net.pass(RESEND_AFTER / 2);
+    net.submit(2, &second).unwrap();
+    net.pass(RESEND_AFTER / 2 - Duration::from_millis(1));
+    net.submit(2, &third).unwrap();
+    net.pass(Duration::from_millis(100));
+    assert_eq!(net.ids(2), [first.id(), second.id()], "the third is still on its way by gossip");
+}
+
 /// Gossip reached one member only, and then the member that had the transaction from its client
 /// failed.
 #[test]
