@@ -2,8 +2,8 @@
 //! values before they allocate memory.
 
 /// Version of the rules that a block follows, which every header carries. In version 2, a chain has
-/// epochs, and the hash of a committee covers its epoch. Version 1 had one committee. Neither has
-/// governance transactions.
+/// epochs and governance transactions, and the hash of a committee covers its epoch. Version 1 had one
+/// committee and no governance transactions.
 pub const PROTOCOL_VERSION: u16 = 2;
 
 /// Members of a committee. Signer sets are 32-bit masks, and with more members PBFT's quadratic

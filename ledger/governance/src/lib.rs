@@ -41,7 +41,9 @@ mod tree;
 
 pub mod limits;
 
-pub use config::{BlockUse, Client, Config, Effect, Kind, Member, Permit, QuorumArithmetic, clients_root};
+pub use config::{
+    Affected, BlockUse, Client, Config, Effect, Kind, Member, Permit, QuorumArithmetic, clients_root,
+};
 pub use operations::{Change, Name, NameError, Operation, Possession, ProposalId, Quota};
 pub use outcome::{Outcome, Reason};
 pub use parameters::{

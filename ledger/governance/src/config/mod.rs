@@ -1,5 +1,6 @@
 //! The configuration: what judges a block.
 
+mod affected;
 mod apply;
 mod effect;
 mod members;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use quorate_ledger::{BlockLimits, Committee, Epoch, Height, PublicKey, Timestamp};
 
+pub use affected::Affected;
 pub use effect::Effect;
 pub(crate) use members::{FAULT_TOLERANT, Members};
 pub use members::{Member, QuorumArithmetic};

@@ -39,7 +39,8 @@ pub enum Operation {
     },
     /// Approves a proposal. With q approvals, it is decided.
     Approve(ProposalId),
-    /// Takes back an approval. A proposal without approvals is closed.
+    /// Takes back an approval. A proposal without approvals is closed, and so is one that its proposer
+    /// withdraws.
     Withdraw(ProposalId),
     /// States that the sender, a candidate, has the chain up to this block.
     Ready {

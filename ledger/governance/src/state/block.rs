@@ -177,7 +177,8 @@ impl State {
         self.proposals.revise(|_, proposal| {
             let given = proposal.approvals.len();
             proposal.approvals.retain(|key| now.member_of(key).is_some());
-            (proposal.approvals.len() < given).then_some(!proposal.approvals.is_empty())
+            let stays = !proposal.approvals.is_empty() && now.member(&proposal.proposer).is_some();
+            (!stays || proposal.approvals.len() < given).then_some(stays)
         });
     }
 

@@ -30,7 +30,7 @@ impl State {
         match operation {
             Operation::Propose { changes } => self.on_propose(context, member, transaction.id, changes),
             Operation::Approve(id) => self.on_approve(context, sender, id),
-            Operation::Withdraw(id) => self.on_withdraw(sender, id),
+            Operation::Withdraw(id) => self.on_withdraw(member, id),
             Operation::Rotate { consensus_key, possession } => {
                 self.on_rotate(context, member, consensus_key, &possession)
             }
@@ -115,8 +115,15 @@ impl State {
         self.decide_or_keep(context, id, proposal)
     }
 
-    fn on_withdraw(&mut self, sender: PublicKey, id: ProposalId) -> Result<(), Reason> {
+    /// The proposer closes its proposal, although others have approved it: otherwise they could keep it
+    /// open, and it counts as one of those that the proposer may have.
+    fn on_withdraw(&mut self, member: &Member, id: ProposalId) -> Result<(), Reason> {
+        let (sender, name) = (member.governance_key, &member.name);
         let mut proposal = self.proposals.get(&id).ok_or(Reason::UnknownProposal)?.clone();
+        if proposal.proposer == *name {
+            self.proposals.remove(&id);
+            return Ok(());
+        }
         if !proposal.approvals.remove(&sender) {
             return Ok(());
         }

@@ -102,8 +102,34 @@ fn approving_twice_is_once_and_withdrawing_twice_too() {
     }
     assert_eq!(network.state.proposals()[&id].approvals.len(), 1);
     assert_eq!(network.one(gov(0), Operation::Withdraw(id)), EXECUTED);
-    assert!(network.state.proposals().is_empty(), "a proposal without approvals is closed");
+    assert!(network.state.proposals().is_empty(), "its proposer closes it");
     assert_eq!(network.approve(1, id), failed(Reason::UnknownProposal));
+}
+
+/// Otherwise one member could approve every proposal, and so keep those open that their proposer gave up.
+#[test]
+fn a_proposer_closes_its_proposal_although_others_have_approved_it() {
+    let mut network = Network::of(4);
+    let id = network.propose(0, vec![set(ParameterName::MaxClients, 5)]);
+    assert_eq!(network.approve(3, id), EXECUTED);
+    assert_eq!(network.one(gov(0), Operation::Withdraw(id)), EXECUTED);
+    assert!(network.state.proposals().is_empty());
+    let ids = [6, 7].map(|value| network.propose(0, vec![set(ParameterName::MaxClients, value)]));
+    assert_eq!(network.state.proposals().len(), ids.len(), "both places are free again");
+}
+
+#[test]
+fn the_proposals_of_a_removed_member_are_closed() {
+    let mut network = Network::of(5);
+    let id = network.propose(4, vec![set(ParameterName::MaxClients, 5)]);
+    assert_eq!(network.approve(0, id), EXECUTED);
+    let removal = network.propose(0, vec![remove(4)]);
+    for member in [1, 2, 3] {
+        network.approve(member, removal);
+    }
+    assert!(network.state.proposals().contains_key(&id), "it is a member until the next epoch");
+    network.run(20);
+    assert!(network.state.proposals().is_empty());
 }
 
 #[test]

@@ -61,9 +61,10 @@ pub(crate) struct ApproveArgs {
     acting: Acting,
 }
 
-/// Take back an approval.
+/// Take back an approval, or close an own proposal.
 ///
-/// A proposal without approvals is closed. One that is decided cannot be stopped any more.
+/// The member that made the proposal closes it, although others have approved it. A proposal without
+/// approvals is closed, too. One that is decided cannot be stopped any more.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
