@@ -63,7 +63,7 @@ mutants! {
     LimitsUnchecked,
     /// M17: an empty block may follow its parent at once.
     EmptyTooSoon,
-    /// M18: a block may contain transactions of a form that no block may contain.
+    /// M18: a block may contain transactions that are larger than the limit.
     FormUnchecked,
     /// M19: a block may contain transactions that have expired.
     ExpiredAllowed,
@@ -217,6 +217,8 @@ mutants! {
     StateOfGenesis,
     /// M93: a CHECKPOINT does not contain the state root.
     StateUnsigned,
+    /// M94: a block may contain transactions of any sender, and of one as many as fit.
+    SendersUnchecked,
 }
 
 impl Mutant {

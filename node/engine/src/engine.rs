@@ -94,7 +94,9 @@ impl Engine {
             self.settle(now, &mut effects)?;
         }
         self.write_group(&mut effects)?;
-        self.forget_blocks(now);
+        if self.forget_blocks(now) {
+            self.reject_unpermitted(&mut effects);
+        }
         // Some of the transactions that just returned to the pool may be too late for every later
         // block.
         self.end_expired(&mut effects);
@@ -132,8 +134,9 @@ impl Engine {
     }
 
     /// Drops the blocks that are committed and those of views that were left long ago. Returns the
-    /// transactions of blocks whose ancestor was replaced to the pool (R15b).
-    fn forget_blocks(&mut self, now: Now) {
+    /// transactions of blocks whose ancestor was replaced to the pool (R15b). `true` if there are such
+    /// blocks.
+    fn forget_blocks(&mut self, now: Now) -> bool {
         let replica = self.driver.replica();
         let (height, hash) = (replica.tip().height, replica.tip_hash());
         let mut free = self.flight.forget_through(height);
@@ -144,6 +147,7 @@ impl Engine {
         if !superseded.is_empty() {
             self.return_transactions(now);
         }
+        !superseded.is_empty()
     }
 
     /// R21: watches for transactions that the primary leaves out. Without recent contact with a

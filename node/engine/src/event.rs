@@ -99,16 +99,17 @@ pub enum Submission {
 pub struct Ended {
     /// The transaction.
     pub id: TransactionId,
-    /// Why no block can contain it.
+    /// Why.
     pub end: End,
 }
 
-/// Why no later block can contain a transaction.
+/// Why a transaction left the pool without being ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// A committed block has a later time than its `valid_until`.
     Expired,
-    /// The configuration of the next height does not permit it, and did so when the node admitted it.
+    /// The configuration of the next height does not permit it, and did so when the node admitted it. A
+    /// later configuration may permit it again, so it can still be ordered until it expires.
     Rejected(NotPermitted),
 }
 

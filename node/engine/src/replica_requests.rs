@@ -1,6 +1,9 @@
 //! What the replica requests of the engine, and what follows when a view ends or blocks are final.
 
-use quorate_ledger::{Block, NotPermitted, VerifiedTransaction};
+use std::collections::BTreeSet;
+
+use quorate_governance::Affected;
+use quorate_ledger::{Block, NotPermitted, PublicKey, VerifiedTransaction};
 use quorate_pbft::{Input, Now, Request};
 
 use crate::engine::Engine;
@@ -22,8 +25,8 @@ impl Engine {
                     .map(|hash| self.flight.get(hash).expect("accepted blocks are held").clone())
                     .collect();
                 self.note_final(&blocks, effects);
-                let changed = self.storage.decide(blocks, finalised.certificate)?;
-                self.executed(changed, effects);
+                let affected = self.storage.decide(blocks, finalised.certificate)?;
+                self.executed(&affected, effects);
             }
             Request::CatchUp { height } => self.fetching.blocks.certain(height),
             Request::FetchSkeleton { header, from } => self.want_skeleton(now, header, from),
@@ -76,23 +79,42 @@ impl Engine {
         self.censorship.reset();
     }
 
-    /// Blocks were executed. Tells the replica what it may judge now, and the states to sign. If the configuration changed,
-    /// transactions that no later block may contain leave the pool.
-    pub(crate) fn executed(&mut self, changed: bool, effects: &mut Effects) {
+    /// Blocks were executed. Tells the replica what it may judge now, and the states to sign.
+    /// Transactions that the new configuration forbids leave the pool.
+    pub(crate) fn executed(&mut self, affected: &Affected, effects: &mut Effects) {
         self.driver.push(Input::Scheduled(self.storage.execution().schedule()));
         for (height, state_root) in self.storage.take_roots() {
             self.driver.push(Input::Executed { height, state_root });
         }
-        if changed {
-            self.reject_unpermitted(effects);
+        match affected {
+            Affected::Nothing => {}
+            Affected::Senders(senders) => self.reject_senders(senders, effects),
+            Affected::Everything => self.reject_unpermitted(effects),
+        }
+    }
+
+    /// As [`Engine::reject_unpermitted`], for the transactions of these senders alone. Costs nothing
+    /// but look-ups if the pool has none of them.
+    fn reject_senders(&mut self, senders: &BTreeSet<PublicKey>, effects: &mut Effects) {
+        let held = |sender: &&PublicKey| self.pool.mempool.holds_sender(sender);
+        let held: BTreeSet<PublicKey> = senders.iter().filter(held).copied().collect();
+        if !held.is_empty() {
+            self.reject_if(|transaction| held.contains(&transaction.transaction().sender), effects);
         }
     }
 
     /// Drops the pooled transactions that the configuration of the next height excludes, and those that
     /// are larger than the limits of this epoch permit.
     pub(crate) fn reject_unpermitted(&mut self, effects: &mut Effects) {
+        self.reject_if(|_| true, effects);
+    }
+
+    fn reject_if(&mut self, is_doubtful: impl Fn(&VerifiedTransaction) -> bool, effects: &mut Effects) {
         let (execution, limits) = (self.storage.execution(), &self.config.pbft.limits.transaction);
         let reason = |transaction: &VerifiedTransaction| {
+            if !is_doubtful(transaction) {
+                return None;
+            }
             let fits = transaction.transaction().check_form(limits).is_ok();
             let permitted = execution.check_alone(transaction);
             permitted.err().or_else(|| (!fits).then_some(NotPermitted::AboveQuota))

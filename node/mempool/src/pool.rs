@@ -122,6 +122,11 @@ impl Mempool {
         self.limits = limits;
     }
 
+    /// Whether the pool holds a transaction of this sender, waiting or in flight.
+    pub fn holds_sender(&self, sender: &PublicKey) -> bool {
+        self.senders.contains_key(sender)
+    }
+
     /// Removes the waiting transactions that `reason` gives a reason against. Returns their ids with
     /// these reasons, in the order of admission. Costs one call for each waiting transaction.
     pub fn reject<R>(

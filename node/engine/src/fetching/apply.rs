@@ -69,8 +69,8 @@ impl Engine {
                 }
                 self.write_group(effects)?;
             }
-            let changed = match self.storage.append(&group)? {
-                Ok(changed) => changed,
+            let affected = match self.storage.append(&group)? {
+                Ok(affected) => affected,
                 Err(refused) => {
                     let (height, reason) = (height.next(), refused.to_string());
                     effects.notices.push(Notice::BadBlocks { height, reason });
@@ -82,7 +82,7 @@ impl Engine {
             self.counters.caught_up += blocks.len() as u64;
             self.note_final(&blocks, effects);
             self.driver.step(now, Input::CaughtUp { headers, certificate });
-            self.executed(changed, effects);
+            self.executed(&affected, effects);
             // Votes that waited for these blocks may have finalised others. Take those before the
             // next group.
             self.settle(now, effects)?;

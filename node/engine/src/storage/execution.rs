@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use quorate_governance::{
-    Ancestors, BlockUse, Config, ExecutedBlock, GovernanceTransaction, Kind, Outcome, State,
+    Affected, Ancestors, BlockUse, Config, ExecutedBlock, GovernanceTransaction, Kind, Outcome, State,
 };
+use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Block, BlockHash, Epoch, Hash, Height, NotPermitted, Transaction, VerifiedTransaction};
 use quorate_pbft::{EpochEnd, Schedule};
 use quorate_store::LedgerReader;
@@ -48,8 +49,8 @@ impl Execution {
         &self.state
     }
 
-    /// Executes the next final block. `true` if the configuration of the next height differs from
-    /// that of this block. `interval` is K.
+    /// Executes the next final block. Returns whose transactions the configuration of the next height
+    /// may forbid, as far as it differs from that of this block. `interval` is K.
     ///
     /// # Errors
     /// [`Fatal::NotExecuted`].
@@ -58,10 +59,12 @@ impl Execution {
         block: &Block,
         interval: u64,
         reader: &LedgerReader,
-    ) -> Result<bool, Fatal> {
+    ) -> Result<Affected, Fatal> {
         let height = block.height();
-        let due = |effective: Height| effective <= height.next();
-        let changes = self.state.scheduled().values().any(|change| due(change.effective_from));
+        let config = self.state.next_config();
+        let due = self.state.scheduled().values().filter(|change| change.effective_from <= height.next());
+        let affected =
+            due.map(|change| config.affected_by(&change.effect)).fold(Affected::Nothing, Affected::and);
         let operations: Vec<_> = block.body().governance().collect();
         let transactions: Vec<_> = operations
             .iter()
@@ -79,7 +82,7 @@ impl Execution {
         if height.0.is_multiple_of(interval) {
             self.roots.push((height, self.state.root()));
         }
-        Ok(changes)
+        Ok(affected)
     }
 
     /// Takes the state roots at checkpoint heights, ascending, that were not taken yet (R23).
@@ -127,7 +130,7 @@ impl Execution {
     }
 
     /// Whether a block at this height may contain these transactions: their senders and their
-    /// quotas.
+    /// quotas (R26g).
     ///
     /// # Errors
     /// The reason against it.
@@ -139,6 +142,9 @@ impl Execution {
         let Some(config) = self.config(height) else {
             return Err(format!("the configuration of height {height} is not known"));
         };
+        if is(Mutant::SendersUnchecked) {
+            return Ok(());
+        }
         let mut used = BlockUse::new(config);
         for transaction in transactions {
             add(&mut used, transaction)

@@ -7,6 +7,7 @@ pub(crate) mod records;
 
 use std::time::Duration;
 
+use quorate_governance::Affected;
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Block, CommitCertificate, Hash, Height, PublicKey, ReplicaId, Verified};
 use quorate_pbft::{Config, Message, Moment, Record, Steps, To};
@@ -107,8 +108,8 @@ impl Storage {
         self.execution.take_roots()
     }
 
-    /// Executes blocks that became final. They go to the ledger with this group. `true` if the
-    /// configuration changed.
+    /// Executes blocks that became final. They go to the ledger with this group. Returns whose
+    /// transactions the new configuration may forbid.
     ///
     /// # Errors
     /// [`Fatal::NotExecuted`].
@@ -116,36 +117,37 @@ impl Storage {
         &mut self,
         blocks: Vec<Block>,
         certificate: Verified<CommitCertificate>,
-    ) -> Result<bool, Fatal> {
-        let changed = self.execute(&blocks)?;
+    ) -> Result<Affected, Fatal> {
+        let affected = self.execute(&blocks)?;
         self.decided.push((blocks, certificate));
-        Ok(changed)
+        Ok(affected)
     }
 
-    fn execute(&mut self, blocks: &[Block]) -> Result<bool, Fatal> {
+    fn execute(&mut self, blocks: &[Block]) -> Result<Affected, Fatal> {
         let reader = self.ledger.reader();
-        let mut changed = false;
+        let mut affected = Affected::Nothing;
         for block in blocks {
-            changed |= self.execution.execute(block, self.checkpoint_interval, &reader)?;
+            affected = affected.and(self.execution.execute(block, self.checkpoint_interval, &reader)?);
         }
-        Ok(changed)
+        Ok(affected)
     }
 
     pub(crate) fn has_decided(&self) -> bool {
         !self.decided.is_empty()
     }
 
-    /// Appends and executes fetched blocks. `Ok(Ok(true))` if the configuration changed.
+    /// Appends and executes fetched blocks. Returns whose transactions the new configuration may
+    /// forbid, or why the ledger refused the blocks.
     ///
     /// # Errors
     /// See [`append`].
-    pub(crate) fn append(&mut self, group: &Group) -> Result<Result<bool, StoreError>, Fatal> {
+    pub(crate) fn append(&mut self, group: &Group) -> Result<Result<Affected, StoreError>, Fatal> {
         if let Err(refused) = append(&mut self.ledger, group)? {
             return Ok(Err(refused));
         }
-        let changed = self.execute(&group.0)?;
+        let affected = self.execute(&group.0)?;
         self.execution.written();
-        Ok(Ok(changed))
+        Ok(Ok(affected))
     }
 
     /// Whether to make the ledger durable now: it has grown and was not synced for an interval, or

@@ -334,7 +334,7 @@ fn transactions_above_the_new_limits_leave_the_pool() {
     // Only member 1 has it, the primary of view 0 in the next epoch.
     assert_eq!(net.submit(1, &large), Ok(Submission::Pending));
     let parameter = ParameterName::BlockMaxTransactionBytes;
-    decide(&mut net, 1, vec![Change::SetParameter { parameter, value: 1000 }]);
+    net.decide(1, vec![Change::SetParameter { parameter, value: 1000 }]);
     assert_all_in(&net, 1);
     assert_eq!(net.nodes[1].rejected, [(large.id(), NotPermitted::AboveQuota)]);
     net.lose_nothing();
@@ -419,9 +419,9 @@ fn a_power_loss_of_a_removed_member_loses_no_block() {
     let remove = |calls: u32| {
         let mut net = Net::of(5);
         let name = net.engine(4).network().members()[4].name.clone();
-        let proposal = propose(&mut net, 1, vec![Change::RemoveMember { name }]);
+        let proposal = net.propose(1, vec![Change::RemoveMember { name }]);
         net.crash = Some(Crash { member: 4, calls, messages_left: true });
-        approve(&mut net, 1, proposal);
+        net.approve(1, proposal);
         net
     };
     let calls = u32::MAX - remove(u32::MAX).crash.unwrap().calls;
@@ -435,30 +435,6 @@ fn a_power_loss_of_a_removed_member_loses_no_block() {
         assert_eq!(ledger.governance().next_config().epoch(), Epoch(1), "{earlier} calls earlier");
     }
     assert_ne!(followers, 0, "no power loss fell between the last block and the next epoch");
-}
-
-/// Proposes these changes. Returns the id.
-fn propose(net: &mut Net, nonce: u64, changes: Vec<Change>) -> TransactionId {
-    let key = net.governance[0].clone();
-    let proposal = net.operation(&key, nonce, &Operation::Propose { changes });
-    net.submit(0, &proposal).unwrap();
-    net.pass(seconds(1));
-    proposal.id()
-}
-
-/// Proposes these changes, and lets four members approve them.
-fn decide(net: &mut Net, nonce: u64, changes: Vec<Change>) {
-    let proposal = propose(net, nonce, changes);
-    approve(net, nonce, proposal);
-}
-
-/// Three more members approve a proposal.
-fn approve(net: &mut Net, nonce: u64, proposal: TransactionId) {
-    for key in net.governance.clone()[1..4].iter() {
-        let approval = net.operation(key, nonce, &Operation::Approve(proposal));
-        net.submit(0, &approval).unwrap();
-    }
-    net.pass(seconds(2));
 }
 
 /// A fifth node becomes a member: proposed, ready, approved. Its vote counts, and it serves blocks.
@@ -506,7 +482,7 @@ fn a_member_joins_and_leaves() {
         assert!(net.ids(fifth).contains(&transaction.id()));
         net.open(3);
         net.pass(seconds(4));
-        decide(&mut net, 9, vec![Change::RemoveMember { name }]);
+        net.decide(9, vec![Change::RemoveMember { name }]);
         for member in 0..4 {
             assert_eq!(net.epoch(member), 2, "member {member}");
         }
@@ -514,51 +490,4 @@ fn a_member_joins_and_leaves() {
         net.commit_each(80..83);
         assert_eq!(net.ids(3), net.ids(0));
     }
-}
-
-/// With a registry of clients, a transaction of an unknown or removed sender is refused, leaves the
-/// pool, and is in no block.
-#[test]
-fn only_registered_clients_may_submit() {
-    let mut net = Net::of(4);
-    net.commit_each(0..1);
-    decide(&mut net, 1, vec![Change::SetSubmitMode { mode: Submit::Registry }]);
-    let unknown = net.transaction(10);
-    let refused = Err(Refusal::NotPermitted(NotPermitted::SenderUnknown));
-    assert_eq!(net.submit(1, &unknown), refused);
-    let (keys, client) = (net.governance.clone(), net.client.clone());
-    let name: Name = "teller".parse().unwrap();
-    let add = net.operation(&keys[1], 5, &Operation::AddClient { name, key: client.public() });
-    net.submit(0, &add).unwrap();
-    net.pass(seconds(1));
-    assert_all_in(&net, 0);
-    let known = net.transaction(11);
-    assert_eq!(net.submit(1, &known), Ok(Submission::Pending));
-    net.pass(seconds(1));
-    assert!(net.ids(2).contains(&known.id()));
-    let remove = net.operation(&keys[1], 6, &Operation::RemoveClient { key: client.public() });
-    net.submit(0, &remove).unwrap();
-    net.deliver_all();
-    // No message arrives until the removal is in force, so this one stays in the pool.
-    net.lose(|_, _, parcel| parcel.is_gossip());
-    let late = net.transaction(12);
-    assert_eq!(net.submit(3, &late), Ok(Submission::Pending));
-    net.lose(|_, _, parcel| parcel.is_transactions());
-    net.pass(seconds(1));
-    assert_eq!(net.nodes[3].rejected, [(late.id(), NotPermitted::SenderUnknown)]);
-    assert!(!net.ids(0).contains(&late.id()));
-    assert_eq!(net.submit(0, &net.transaction(13)), refused);
-}
-
-/// A malformed operation is refused at the door, and one of a stranger as well.
-#[test]
-fn operations_are_checked_before_they_are_admitted() {
-    let mut net = Net::of(4);
-    let (chain, until) = (net.genesis.chain_id(), net.wall().plus_ms(60_000));
-    let payload = Payload::Governance(vec![0xff]);
-    let malformed = Transaction::sign(&chain, &net.keys[0], 1, until, payload).verify(&chain).unwrap();
-    assert!(matches!(net.submit(0, &malformed), Err(Refusal::Operation(_))));
-    let stranger = net.operation(&net.client, 1, &Operation::Renew);
-    let refused = Err(Refusal::NotPermitted(NotPermitted::SenderUnknown));
-    assert_eq!(net.submit(0, &stranger), refused);
 }

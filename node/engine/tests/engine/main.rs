@@ -16,5 +16,6 @@ mod net;
 mod old_files;
 mod pauses;
 mod recovery;
+mod registry;
 mod view_changes;
 mod wire;

@@ -1,8 +1,10 @@
 //! Epochs of the nodes: the change at the boundary, and the members' indices on both sides of it.
 
+use std::time::Duration;
+
 use quorate_engine::{EpochRole, Event, Fatal};
-use quorate_governance::Operation;
-use quorate_ledger::{Payload, ReplicaId, SecretKey, Transaction, VerifiedTransaction};
+use quorate_governance::{Change, Operation};
+use quorate_ledger::{Payload, ReplicaId, SecretKey, Transaction, TransactionId, VerifiedTransaction};
 use quorate_pbft::Message;
 use quorate_store::{Journal, Ledger};
 
@@ -97,5 +99,29 @@ impl Net {
         self.nodes[to].ledger = ledger;
         drop(Ledger::open_on(self.nodes[to].ledger.attach(), self.genesis.header()).unwrap());
         drop(Journal::open_on(self.nodes[to].journal.attach(), &self.identity(to)).unwrap());
+    }
+
+    /// Proposes these changes. Returns the id.
+    pub(crate) fn propose(&mut self, nonce: u64, changes: Vec<Change>) -> TransactionId {
+        let key = self.governance[0].clone();
+        let proposal = self.operation(&key, nonce, &Operation::Propose { changes });
+        self.submit(0, &proposal).unwrap();
+        self.pass(Duration::from_secs(1));
+        proposal.id()
+    }
+
+    /// Proposes these changes, and lets four members approve them.
+    pub(crate) fn decide(&mut self, nonce: u64, changes: Vec<Change>) {
+        let proposal = self.propose(nonce, changes);
+        self.approve(nonce, proposal);
+    }
+
+    /// Three more members approve a proposal.
+    pub(crate) fn approve(&mut self, nonce: u64, proposal: TransactionId) {
+        for key in self.governance.clone()[1..4].iter() {
+            let approval = self.operation(key, nonce, &Operation::Approve(proposal));
+            self.submit(0, &approval).unwrap();
+        }
+        self.pass(Duration::from_secs(2));
     }
 }
