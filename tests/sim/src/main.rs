@@ -77,7 +77,7 @@ struct Arguments {
 }
 
 fn scenario(name: &str) -> Result<Scenario, String> {
-    Scenario::named(name).ok_or_else(|| format!("one of {:?}", Scenario::all().collect::<Vec<_>>()))
+    Scenario::named(name).ok_or_else(|| format!("one of {:?}", Scenario::ALL))
 }
 
 fn lie(name: &str) -> Result<Lie, String> {

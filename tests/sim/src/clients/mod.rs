@@ -16,6 +16,9 @@ use crate::world::{Occurrence, World};
 /// result.
 const ATTEMPTS_MAX: u64 = 6;
 
+/// The most blocks that become final together.
+const TOGETHER: u64 = 64;
+
 const DOOR: &str = "the door";
 
 impl World {
@@ -107,12 +110,15 @@ impl World {
     ) -> Check {
         let order = &mut self.orders.all[number];
         let (id, kind) = (order.id, order.kind);
-        if kind == Kind::Operation && matches!(answer, Err(Refusal::NotPermitted(_))) {
+        let may_be_forbidden = kind.is_orderable() || kind == Kind::LongLived;
+        if may_be_forbidden && matches!(answer, Err(Refusal::NotPermitted(_))) {
             order.end.get_or_insert(End::Refused);
-            self.coverage.saw("an operation of a key without rights");
-            return require(self.knobs.candidates > 0, DOOR, || {
-                format!("member {replica} refused {id} of a member")
-            });
+            let (situation, possible) = match kind {
+                Kind::Operation => ("an operation of a key without rights", self.knobs.candidates > 0),
+                _ => ("a transaction of a client that is not registered", self.knobs.registry),
+            };
+            self.coverage.saw(situation);
+            return require(possible, DOOR, || format!("member {replica} refused {id}, which is {kind:?}"));
         }
         match read(answer) {
             Answered::Waits => require(kind.is_orderable(), DOOR, || {
@@ -168,13 +174,17 @@ impl World {
     ) -> Check {
         self.note(format_args!("{replica} rejects {id}: {reason}"));
         self.coverage.saw("a waiting transaction rejected");
+        // Several blocks may have become final together. A later one may permit it again.
         let next = self.chain.tip_of(replica).next();
-        let config = self.chain.config(next).cloned();
+        let configs: Vec<_> = (next.0.saturating_sub(TOGETHER)..=next.0)
+            .filter_map(|height| self.chain.config(Height(height)).cloned())
+            .collect();
         let Some(order) = self.orders.of_mut(id) else {
             return require(false, "validity", || format!("no client submitted {id}, which was rejected"));
         };
         order.end.get_or_insert(End::Refused);
-        let permitted = config.is_none_or(|config| order.is_permitted(&config));
+        order.rejected = true;
+        let permitted = configs.iter().all(|config| order.is_permitted(config));
         require(!permitted, "validity", || format!("member {replica} rejects {id}: {reason}"))
     }
 

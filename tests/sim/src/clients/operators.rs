@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quorate_governance::{
-    Change, Config, Member, Name, Operation, ParameterName, Possession, Proposal, ProposalId, State,
+    Change, Config, Member, Name, Operation, ParameterName, Possession, Proposal, ProposalId, State, Submit,
 };
 use quorate_ledger::{Epoch, Height, PublicKey, ReplicaId, SecretKey, TransactionId};
 
-use crate::clients::orders::{Attempt, Kind};
+use crate::clients::orders::{Attempt, KEYS, Kind, client_key};
 use crate::occasions::knobs::Knobs;
 use crate::oracle::chain::Chain;
 use crate::oracle::epochs::identity_of;
@@ -40,6 +40,8 @@ pub struct Operators {
     proposed: Option<usize>,
     /// Whether members are added and removed, and their keys replaced.
     replaces: bool,
+    /// Whether members restrict who may submit.
+    registry: bool,
 }
 
 /// What an operator wants to do.
@@ -79,6 +81,7 @@ impl Operators {
             made: 0,
             proposed: None,
             replaces: knobs.candidates > 0,
+            registry: knobs.registry,
         }
     }
 
@@ -106,6 +109,9 @@ impl Operators {
         let doubtful = members.iter().find(|member| wanted.contains(&identity_of(&member.name)));
         if let Some(doubtful) = doubtful.filter(|_| self.random.permille(600)) {
             return Wish::of(&self.secret(&doubtful.governance_key), &Operation::Renew);
+        }
+        if self.registry && self.random.permille(300) {
+            return Wish::of(&key, &self.registry_change());
         }
         if self.replaces && self.random.permille(450) {
             return self.replacement(chain, &member, may_replace);
@@ -265,6 +271,29 @@ impl Operators {
         Operation::AddClient { name, key }
     }
 
+    /// Something about who may submit, and how much. Only one client is ever revoked, since that is
+    /// final.
+    fn registry_change(&mut self) -> Operation {
+        let number = u8::try_from(self.random.between(1, u64::from(KEYS))).expect("a byte");
+        let key = client_key(number).public();
+        let change = match self.random.between(0, 9) {
+            0..=4 => {
+                let name = format!("client-{number}").parse().expect("a name");
+                return Operation::AddClient { name, key };
+            }
+            5 => return Operation::RemoveClient { key },
+            6 => Change::RevokeClient { key: client_key(KEYS).public() },
+            7 => Change::SetParameter {
+                parameter: ParameterName::MaxTransactionsPerMember,
+                value: self.random.between(2, 8),
+            },
+            _ => Change::SetSubmitMode {
+                mode: if self.random.permille(700) { Submit::Registry } else { Submit::Open },
+            },
+        };
+        Operation::Propose { changes: vec![change] }
+    }
+
     /// The id of no proposal.
     fn unknown(&mut self) -> ProposalId {
         let mut bytes = [0; 32];
@@ -308,7 +337,7 @@ impl World {
     }
 
     /// Whether nothing is left of the last proposal that adds or removes a member.
-    fn may_replace(&self) -> bool {
+    pub(crate) fn may_replace(&self) -> bool {
         let Some(number) = self.operators.proposed else { return true };
         let order = &self.orders.all[number];
         let state = self.chain.state();

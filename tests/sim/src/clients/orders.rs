@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quorate_engine::Submission;
 use quorate_genesis::Genesis;
-use quorate_governance::Config;
+use quorate_governance::{Config, Submit};
 use quorate_ledger::{
     ChainId, Height, Payload, PublicKey, Refusal, ReplicaId, SecretKey, SignatureCache, Timestamp,
     Transaction, TransactionId,
@@ -78,19 +78,22 @@ pub struct Order {
     pub valid_until: Timestamp,
     /// The reported result.
     pub end: Option<End>,
+    /// A member reported that the configuration does not permit it.
+    pub rejected: bool,
     /// How often it was sent.
     pub attempts: u64,
 }
 
 impl Order {
-    /// Whether a block that this configuration judges may contain it. Anyone may send data.
+    /// Whether a block that this configuration judges may contain it.
     pub fn is_permitted(&self, config: &Config) -> bool {
-        let acts = || {
+        if self.kind == Kind::Operation {
             let candidates = config.candidates();
-            config.members().iter().any(|member| member.governance_key == self.sender)
-                || candidates.contains(&self.sender)
-        };
-        self.kind != Kind::Operation || acts()
+            return config.members().iter().any(|member| member.governance_key == self.sender)
+                || candidates.contains(&self.sender);
+        }
+        config.submit_mode() == Submit::Open
+            || config.clients().iter().any(|client| client.key == self.sender && !client.revoked)
     }
 }
 
@@ -118,16 +121,21 @@ struct Place {
     valid_until: Timestamp,
 }
 
-const KEYS: u8 = 3;
+/// Number of keys that clients share.
+pub const KEYS: u8 = 3;
 const LARGE: usize = 5000;
+
+/// The key of clients with this number, which is from 1 to [`KEYS`]; other numbers are keys of no client.
+pub fn client_key(number: u8) -> SecretKey {
+    SecretKey::from_bytes(&[number; 32]).expect("a small number is a key")
+}
 
 impl Orders {
     /// Clients of this network. Correct clocks show `start` at the start of the run.
     pub fn new(genesis: &Genesis, knobs: &Knobs, start: Timestamp, random: Random) -> Self {
-        let key = |number| SecretKey::from_bytes(&[number; 32]).expect("a small number is a key");
         Orders {
             random,
-            keys: (1..=KEYS).map(key).collect(),
+            keys: (1..=KEYS).map(client_key).collect(),
             signatures: None,
             start,
             lifetime_ms: knobs.lifetime_ms,
@@ -200,7 +208,16 @@ impl Orders {
         let (bytes, id) = (transaction.to_bytes(), transaction.id());
         self.numbers.insert(id, self.all.len());
         let sender = transaction.sender;
-        self.all.push(Order { bytes, id, sender, kind, valid_until, end: None, attempts: 0 });
+        self.all.push(Order {
+            bytes,
+            id,
+            sender,
+            kind,
+            valid_until,
+            end: None,
+            rejected: false,
+            attempts: 0,
+        });
         self.all.len() - 1
     }
 

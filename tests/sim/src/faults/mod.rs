@@ -191,6 +191,9 @@ impl World {
         if self.members.iter().any(|member| member.behind.is_some()) {
             spare = 0; // others must have the blocks that it lost
         }
+        if !self.may_replace() {
+            spare = 0; // the next committee may have another quorum
+        }
         let tolerated = newest.knobs.tolerated();
         let mut cuttable = tolerated.saturating_sub(self.faulty_in(self.epochs.newest()).len());
         self.core = correct.iter().copied().collect();

@@ -219,6 +219,19 @@ impl World {
         }
     }
 
+    /// Sometimes the ledger of a removed member fails with the last block of its epoch, which its journal
+    /// has then.
+    pub(super) fn crash_when_leaving(&mut self, replica: ReplicaId) {
+        let newest = self.epochs.newest();
+        let faults = !self.healed && self.knobs.fault_gap_ms > 0;
+        let leaves = self.epoch_of(replica) < newest && self.seat_in(newest, replica).is_none();
+        if faults && leaves && self.is_correct(replica) && self.operators.random.permille(CRASHES) {
+            let member = self.member(replica);
+            member.doomed = true;
+            member.ledger.cut_power_after(0);
+        }
+    }
+
     /// Sometimes a member crashes before its journal shows the new epoch, or while it writes that.
     fn crash_in_change(&mut self, replica: ReplicaId) {
         let faults = !self.healed && self.knobs.fault_gap_ms > 0;

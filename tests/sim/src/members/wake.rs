@@ -58,6 +58,8 @@ impl World {
             self.plan_wake(replica, at);
             return Ok(());
         }
+        self.crash_when_leaving(replica);
+        let process = self.member(replica).process().expect("it lives");
         let events = std::mem::take(&mut process.inbox);
         let idle = events.is_empty();
         process.position = None;

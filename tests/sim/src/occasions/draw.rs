@@ -14,7 +14,7 @@ impl Knobs {
         let mut aside = random.clone();
         aside.number();
         let mut aside = aside.split();
-        let drawn = aside.permille(330).then(|| *aside.choose(Scenario::DRAWN));
+        let drawn = aside.permille(330).then(|| *aside.choose(Scenario::ALL));
         let shaped = match occasion {
             Occasion { scenario: None, lies: [] } => Occasion::of(drawn),
             occasion => occasion,
@@ -51,6 +51,8 @@ impl Knobs {
             None => 450,
             // These wait for something that ends with the epoch.
             Some(Scenario::Censorship | Scenario::Recovery) => 0,
+            // It has them already.
+            Some(Scenario::Epochs) => 0,
             Some(_) => 250,
         };
         if aside.permille(share) {
@@ -58,6 +60,7 @@ impl Knobs {
             if scenario.is_none() && self.members >= 4 && aside.permille(500) {
                 self.candidates = 1 + aside.index(2);
             }
+            self.registry = scenario.is_none() && aside.permille(200);
         }
     }
 
@@ -190,7 +193,7 @@ mod tests {
 
     #[test]
     fn every_draw_is_a_network() {
-        let forced = std::iter::once(None).chain(Scenario::all().map(Some));
+        let forced = std::iter::once(None).chain(Scenario::ALL.iter().copied().map(Some));
         let forced: Vec<_> = forced.collect();
         let draws = (0..500).zip(forced.iter().copied().cycle());
         for (seed, scenario) in draws {

@@ -101,6 +101,8 @@ pub struct Knobs {
     pub governance_gap_ms: u64,
     /// Machines that may become members. If there are any, members also rotate keys and are removed.
     pub candidates: usize,
+    /// Whether members restrict who may submit, register the clients and revoke them.
+    pub registry: bool,
 }
 
 impl Knobs {
@@ -146,6 +148,7 @@ impl Knobs {
             repeats: 0,
             governance_gap_ms: 0,
             candidates: 0,
+            registry: false,
         }
     }
 

@@ -111,7 +111,8 @@ fn lies_of_a_primary(mutant: Mutant) -> Option<&'static [Lie]> {
         | M::NextCommitteeUnchecked
         | M::FillerUnchecked
         | M::RepeatsCommitted
-        | M::RepeatsInFlight => &[Lie::Misfill],
+        | M::RepeatsInFlight
+        | M::SendersUnchecked => &[Lie::Misfill],
         M::ParentNotAskedAgain => &[Lie::HideBranch],
         M::SecondProposalReplaces => &[Lie::ProposeTwice],
         M::ClockUnchecked => &[Lie::PushTime],

@@ -143,6 +143,10 @@ fn epochs(knobs: &mut Knobs, random: &mut Random) {
     knobs.window = *random.choose(&[1, 2, 4, 8]);
     knobs.governance_gap_ms = random.between(30, 120);
     knobs.candidates = *random.choose(&[0, 1, 2]);
+    knobs.registry = random.permille(400);
+    if knobs.registry && knobs.old_images == 0 && random.permille(500) {
+        knobs.faulty = vec![(0, Fault::Lies(vec![Lie::Misfill]))];
+    }
     knobs.loss = *random.choose(&[0, 0, 50]);
     knobs.lossy_links = 0;
     knobs.fault_gap_ms = *random.choose(&[0, 150, 400]);

@@ -7,12 +7,14 @@
 use std::collections::BTreeMap;
 
 use quorate_genesis::Genesis;
-use quorate_governance::{Ancestors, Config, ExecutedBlock, GovernanceTransaction, Outcome, State};
+use quorate_governance::{
+    Ancestors, Config, ExecutedBlock, GovernanceTransaction, Name, Outcome, State, Submit,
+};
 use quorate_ledger::{
     Block, BlockHash, Epoch, Hash, Header, Height, ReplicaId, Timestamp, Transaction, TransactionId,
 };
 
-use crate::clients::orders::Orders;
+use crate::clients::orders::{Kind, Orders};
 use crate::oracle::{Check, Violation, require};
 
 /// The relevant data of a block.
@@ -280,6 +282,29 @@ impl Chain {
                 format!("transaction {id} is valid until {}, its block has time {time}", order.valid_until)
             })?;
         }
+        let config = self.state.next_config();
+        let most = config.member_quota().transactions;
+        for (member, count) in data_of_members(block.body().ids(), orders, config) {
+            require(count <= most, VALIDITY, || {
+                format!("height {height} has {count} transactions of clients of {member}, more than {most}")
+            })?;
+        }
         Ok(())
     }
+}
+
+/// How many of these transactions are data of clients of each member. None if anyone may send data.
+pub fn data_of_members(ids: &[TransactionId], orders: &Orders, config: &Config) -> BTreeMap<Name, u64> {
+    let mut counts = BTreeMap::new();
+    if config.submit_mode() == Submit::Open {
+        return counts;
+    }
+    let clients = config.clients();
+    let data = ids.iter().filter_map(|id| orders.of(id)).filter(|order| order.kind != Kind::Operation);
+    for order in data {
+        if let Some(client) = clients.iter().find(|client| client.key == order.sender) {
+            *counts.entry(client.member.clone()).or_default() += 1;
+        }
+    }
+    counts
 }

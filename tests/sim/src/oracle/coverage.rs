@@ -150,6 +150,9 @@ pub const SITUATIONS: &[&str] = &[
     "an operation of a key without rights",
     "a message of a member of another epoch",
     "a waiting transaction rejected",
+    "a transaction of a client that is not registered",
+    "a block with transactions of registered clients only",
+    "a block that uses up a quota",
 ];
 
 /// How often each situation occurred.

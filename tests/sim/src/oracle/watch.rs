@@ -10,6 +10,7 @@ use quorate_ledger::{Ballot, CommitCertificate, Epoch, Header, Height, ReplicaId
 use quorate_pbft::{CheckedNewView, Message, NewViewMessage, Phase, SigningStatus};
 
 use crate::oracle::accepted::{Accepted, Voter};
+use crate::oracle::chain::data_of_members;
 use crate::oracle::received::Look;
 use crate::oracle::votes::Votes;
 use crate::oracle::{Check, Violation, failed, journal, require};
@@ -283,6 +284,13 @@ impl World {
                 Outcome::Executed => "an operation executed",
                 Outcome::Failed(_) => "an operation failed",
             });
+        }
+        let data = data_of_members(&link.ids, &self.orders, &link.config);
+        if !data.is_empty() {
+            self.coverage.saw("a block with transactions of registered clients only");
+        }
+        if data.values().any(|count| *count == link.config.member_quota().transactions) {
+            self.coverage.saw("a block that uses up a quota");
         }
         let (before, now) = (&link.config, self.chain.state().next_config());
         if before.epoch() == now.epoch() {

@@ -47,7 +47,8 @@ impl World {
         }
         self.done = true;
         for (member, id) in held {
-            require(self.chain.place(&id).is_some(), PROGRESS, || {
+            let rejected = self.orders.of(&id).is_some_and(|order| order.rejected);
+            require(rejected || self.chain.place(&id).is_some(), PROGRESS, || {
                 format!("{id} was in the pool of member {member} with enough time and was not committed")
             })?;
         }

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 
 use quorate_engine::{FetchRequest, FetchResponse};
 use quorate_ledger::{
-    Ballot, BlockHash, Commit, Header, Payload, ReplicaId, Timestamp, Transaction, TransactionId,
+    Ballot, BlockHash, Commit, Header, Payload, PublicKey, ReplicaId, Timestamp, Transaction, TransactionId,
     VerifiedTransaction, merkle_root,
 };
 use quorate_pbft::{Message, PrePrepare, Proposal};
 
 use crate::byzantine::{Collusion, Outgoing, Strategy};
+use crate::clients::orders::{KEYS, client_key};
 
 /// Upper limit of transactions and blocks that are kept.
 const KEPT: usize = 2000;
@@ -25,6 +26,9 @@ enum Breach {
     LongLived,
     /// A transaction that is larger than the genesis allows.
     Form,
+    /// A transaction that its sender may not send. Where anyone may send data, only if an operation of
+    /// a client is known.
+    Forbidden,
     /// More transactions than the genesis allows.
     Many,
     /// No transactions, directly after its parent.
@@ -57,6 +61,8 @@ const BREACHES: [Breach; 9] = [
 /// continues.
 #[derive(Debug)]
 pub(crate) struct Misfill {
+    /// The keys of clients.
+    clients: Vec<PublicKey>,
     /// Transactions of clients, valid or not.
     known: BTreeMap<TransactionId, Transaction>,
     /// Ids of proposals that it sent or received.
@@ -71,6 +77,7 @@ impl Misfill {
     /// Starts with an empty state.
     pub(crate) fn new() -> Self {
         Misfill {
+            clients: (1..=KEYS).map(|number| client_key(number).public()).collect(),
             known: BTreeMap::new(),
             proposed: VecDeque::new(),
             replaced: BTreeMap::new(),
@@ -122,6 +129,7 @@ impl Misfill {
             Breach::Form => self.find(collusion, ids, |transaction| {
                 transaction.encoded_len() >= 4096 && transaction.valid_until >= time
             }),
+            Breach::Forbidden => self.forbidden(collusion, time, ids),
             Breach::Many => {
                 let dozen = self.dozen(collusion, time, ids);
                 ids.extend(dozen);
@@ -151,6 +159,26 @@ impl Misfill {
         ids.extend(added);
     }
 
+    /// A timely transaction that its sender may not send: an operation of a client, or data, which is
+    /// forbidden if its sender is not registered.
+    fn forbidden(
+        &self,
+        collusion: &mut Collusion,
+        time: Timestamp,
+        ids: &[TransactionId],
+    ) -> Option<TransactionId> {
+        let (operation, latest) = (collusion.random.permille(500), time.plus_ms(collusion.lifetime_ms));
+        let fresh = self.known.iter().find(|(id, transaction)| {
+            let wanted = match transaction.payload {
+                Payload::Governance(_) => operation && self.clients.contains(&transaction.sender),
+                Payload::Data(_) => !operation && !self.proposed.contains(id),
+            };
+            let lives = transaction.valid_until > time && transaction.valid_until <= latest;
+            wanted && lives && transaction.encoded_len() < 4096 && !ids.contains(id)
+        });
+        fresh.map(|(id, _)| *id)
+    }
+
     /// A dozen valid transactions that are in no proposal yet.
     fn dozen(&self, collusion: &Collusion, time: Timestamp, ids: &[TransactionId]) -> Vec<TransactionId> {
         let fresh = self.known.iter().filter(|(id, transaction)| {
@@ -167,7 +195,7 @@ impl Misfill {
     fn break_some_rule(&self, collusion: &mut Collusion, header: &mut Header, ids: &mut Vec<TransactionId>) {
         let before = ids.len();
         if collusion.random.permille(500) {
-            let rare = *collusion.random.choose(&[Breach::LongLived, Breach::Form]);
+            let rare = *collusion.random.choose(&[Breach::LongLived, Breach::Form, Breach::Forbidden]);
             self.breach(collusion, rare, header, ids);
         }
         if ids.len() == before {
