@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::StorageBackend;
 
+use crate::backends::pages::{Pages, Piece};
+
 /// The unit of atomic writes: a power loss cuts a write only between sectors.
 const SECTOR_BYTES: usize = 512;
 
@@ -16,7 +18,8 @@ const SECTOR_BYTES: usize = 512;
 /// and [`ForgetfulDisk::torn_power_loss`] lose data.
 ///
 /// Everything is deterministic: what survives depends only on the calls and the seed. The disk
-/// grows with its file; writes since the last sync are kept twice.
+/// grows with its file. What is read, what is durable and what was written in between share the pages
+/// that are the same in them, and so do copies of a disk.
 #[derive(Debug, Clone, Default)]
 pub struct ForgetfulDisk {
     state: Arc<Mutex<State>>,
@@ -32,16 +35,16 @@ pub struct Attachment {
 
 #[derive(Debug, Clone)]
 enum Change {
-    Write { offset: usize, data: Vec<u8> },
+    Write(Piece),
     Resize { length: usize },
 }
 
 #[derive(Debug, Default)]
 struct State {
     /// The content that reads return.
-    cached: Vec<u8>,
+    cached: Pages,
     /// The content after a power loss.
-    durable: Vec<u8>,
+    durable: Pages,
     /// The changes that the next sync makes durable.
     unsynced: Vec<Change>,
     /// The changes of a failed sync. As on Linux, the next sync does not retry them.
@@ -64,19 +67,23 @@ impl ForgetfulDisk {
 
     /// A disk with this content, all of it durable: a copy or backup of another one, or a damaged
     /// one.
-    pub fn with_contents(contents: Vec<u8>) -> Self {
-        let disk = ForgetfulDisk::new();
-        {
-            let mut state = disk.lock();
-            state.durable.clone_from(&contents);
-            state.cached = contents;
-        }
-        disk
+    pub fn with_contents(contents: impl AsRef<[u8]>) -> Self {
+        ForgetfulDisk::over(Pages::new(contents.as_ref()))
+    }
+
+    /// Another disk with the content that a process would read now, all of it durable.
+    pub fn copy(&self) -> Self {
+        ForgetfulDisk::over(self.lock().cached.clone())
+    }
+
+    fn over(pages: Pages) -> Self {
+        let state = State { cached: pages.clone(), durable: pages, ..State::default() };
+        ForgetfulDisk { state: Arc::new(Mutex::new(state)) }
     }
 
     /// The content that a process would read now.
     pub fn contents(&self) -> Vec<u8> {
-        self.lock().cached.clone()
+        self.lock().cached.to_vec()
     }
 
     /// Attaches to the disk, as a process does when it starts. Earlier attachments stop working.
@@ -172,35 +179,19 @@ impl State {
 impl Change {
     /// Applies the change to a disk whose length may differ from when the change was made. Bytes
     /// beyond the end are lost.
-    fn apply_cut(&self, disk: &mut Vec<u8>) {
+    fn apply_cut(&self, disk: &mut Pages) {
         match self {
-            Change::Resize { length } => disk.resize(*length, 0),
-            Change::Write { offset, data } => {
-                let Some(place) = disk.get_mut(*offset..) else {
-                    return;
-                };
-                let length = data.len().min(place.len());
-                place[..length].copy_from_slice(&data[..length]);
-            }
+            Change::Resize { length } => disk.resize(*length),
+            Change::Write(piece) => disk.write(piece),
         }
     }
 
     /// Splits the change into parts, of which a power loss may keep some.
     fn sectors(self) -> Vec<Change> {
-        let Change::Write { offset, data } = self else {
-            return vec![self];
-        };
-        let mut parts = Vec::new();
-        let mut rest = data.as_slice();
-        let mut offset = offset;
-        while !rest.is_empty() {
-            let length = (SECTOR_BYTES - offset % SECTOR_BYTES).min(rest.len());
-            let (sector, behind) = rest.split_at(length);
-            parts.push(Change::Write { offset, data: sector.to_vec() });
-            offset += length;
-            rest = behind;
+        match self {
+            Change::Resize { .. } => vec![self],
+            Change::Write(piece) => piece.sectors(SECTOR_BYTES).map(Change::Write).collect(),
         }
-        parts
     }
 }
 
@@ -226,13 +217,7 @@ impl StorageBackend for Attachment {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let offset = place(offset)?;
-        let state = self.alive()?;
-        let found = offset
-            .checked_add(out.len())
-            .and_then(|end| state.cached.get(offset..end))
-            .ok_or(io::ErrorKind::UnexpectedEof)?;
-        out.copy_from_slice(found);
-        Ok(())
+        if self.alive()?.cached.read(offset, out) { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -252,7 +237,7 @@ impl StorageBackend for Attachment {
         if !fits {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        state.change(Change::Write { offset, data: data.to_vec() });
+        Piece::of(offset, data).for_each(|piece| state.change(Change::Write(piece)));
         Ok(())
     }
 }

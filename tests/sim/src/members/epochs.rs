@@ -172,7 +172,7 @@ impl World {
             return;
         }
         let donor = self.members.iter().find(|member| member.is_up() && member.epoch == newest);
-        let Some(ledger) = donor.map(|member| member.ledger.contents()) else {
+        let Some(ledger) = donor.map(|member| member.ledger.copy()) else {
             self.agenda.after(RETRY, Occurrence::Join(replica));
             return;
         };

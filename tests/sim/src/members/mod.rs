@@ -90,11 +90,11 @@ pub struct Process {
     tickets: u64,
 }
 
-/// The content of both disks of a member.
-#[derive(Debug, Clone)]
+/// Copies of both disks of a member. No process uses them.
+#[derive(Debug)]
 pub struct Image {
-    ledger: Vec<u8>,
-    journal: Vec<u8>,
+    ledger: ForgetfulDisk,
+    journal: ForgetfulDisk,
 }
 
 /// One machine of a member. Only twins have two machines per member.
@@ -208,15 +208,15 @@ impl Member {
 
     /// Copies the disks.
     pub fn copy_disks(&mut self) {
-        self.image = Some(Image { ledger: self.ledger.contents(), journal: self.journal.contents() });
+        self.image = Some(Image { ledger: self.ledger.copy(), journal: self.journal.copy() });
     }
 
     /// Restores the copied ledger, and the journal too if `both`. `false` if there is no copy.
     pub fn put_back(&mut self, both: bool) -> bool {
         let Some(image) = &self.image else { return false };
-        self.ledger = ForgetfulDisk::with_contents(image.ledger.clone());
+        self.ledger = image.ledger.copy();
         if both {
-            self.journal = ForgetfulDisk::with_contents(image.journal.clone());
+            self.journal = image.journal.copy();
         }
         self.doomed = false;
         true
@@ -299,9 +299,9 @@ impl Member {
         Ok(Some(found))
     }
 
-    /// It becomes a member, with a copy of a ledger and an empty journal.
-    pub fn join(&mut self, ledger: Vec<u8>) {
-        self.ledger = ForgetfulDisk::with_contents(ledger);
+    /// It becomes a member, with the disk of a ledger and an empty journal.
+    pub fn join(&mut self, ledger: ForgetfulDisk) {
+        self.ledger = ledger;
         self.slot = Slot::Correct(None);
     }
 

@@ -74,7 +74,7 @@ fn new_members(
     genesis: &Genesis,
     keys: Vec<SecretKey>,
     start: Timestamp,
-    ledger: &[u8],
+    ledger: &ForgetfulDisk,
     knobs: &Knobs,
     random: &mut Random,
 ) -> Vec<Member> {
@@ -86,7 +86,7 @@ fn new_members(
             ahead_ms: i64::try_from(skew).expect("small") - i64::try_from(knobs.skew_ms).expect("small"),
             drift_ppm: i64::try_from(drift).expect("small") - 200,
         };
-        Member::new(genesis, ForgetfulDisk::with_contents(ledger.to_vec()), replica, key, clock)
+        Member::new(genesis, ledger.copy(), replica, key, clock)
     };
     genesis.committee().replicas().zip(keys).map(&mut new_member).collect()
 }
@@ -101,7 +101,7 @@ fn corrupt(
     members: &mut Vec<Member>,
     collusion: &mut Collusion,
     genesis: &Genesis,
-    ledger: &[u8],
+    ledger: &ForgetfulDisk,
     knobs: &Knobs,
     random: &mut Random,
 ) {
@@ -113,7 +113,7 @@ fn corrupt(
         let replica = members[*index].replica;
         members[*index].adversary = Some(Adversary::new(replica, lies, collusion));
         if lies.contains(&Lie::Twin) {
-            let disk = ForgetfulDisk::with_contents(ledger.to_vec());
+            let disk = ledger.copy();
             let twin = twin_of(members, *index, genesis, disk, random);
             members.push(Member { adversary: Some(Adversary::new(replica, lies, collusion)), ..twin });
         }
@@ -126,7 +126,7 @@ fn add_candidates(
     operators: &mut Operators,
     genesis: &Genesis,
     start: Timestamp,
-    ledger: &[u8],
+    ledger: &ForgetfulDisk,
     knobs: &Knobs,
 ) {
     for _ in 0..knobs.candidates {
@@ -134,17 +134,17 @@ fn add_candidates(
         let key = operators.new_key();
         operators.add_candidate(replica, key.public());
         let clock = WallClock { start, ahead_ms: 0, drift_ppm: 0 };
-        let disk = ForgetfulDisk::with_contents(ledger.to_vec());
+        let disk = ledger.copy();
         members.push(Member { slot: Slot::Outside, ..Member::new(genesis, disk, replica, key, clock) });
     }
 }
 
-/// The disk content of a ledger with only the genesis.
-fn empty_ledger(genesis: &Genesis) -> Vec<u8> {
+/// The disk of a ledger with only the genesis.
+fn empty_ledger(genesis: &Genesis) -> ForgetfulDisk {
     let disk = ForgetfulDisk::new();
     Ledger::create_on(disk.attach(), genesis.header(), &genesis.governance_state())
         .expect("the disk is empty");
-    disk.contents()
+    disk
 }
 
 /// A second machine for a member: every other machine connects to one of the two, or to both.
