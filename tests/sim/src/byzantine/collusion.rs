@@ -1,5 +1,6 @@
 //! Shared state of all Byzantine members of a run.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,8 @@ use std::time::Duration;
 use quorate_engine::EngineConfig;
 use quorate_genesis::Genesis;
 use quorate_ledger::{
-    BlockHash, ChainId, Committee, Epoch, Height, ReplicaId, SecretKey, Signable, SignatureMemo, Signed, View,
+    BlockHash, ChainId, Committee, Epoch, Hash, Height, ReplicaId, SecretKey, Signable, Signature,
+    SignatureMemo, Signed, View, signing_hash,
 };
 use quorate_pbft::{
     EpochRoot, Message, NewView, NewViewMessage, PrePrepare, Proposal, Selection, ViewChange,
@@ -71,6 +73,8 @@ pub struct SigningKeys {
     keys: BTreeMap<ReplicaId, SecretKey>,
     /// The memo that all members share, if they share one.
     memo: Option<Arc<SignatureMemo>>,
+    /// The signatures of this epoch. Strategies sign the same statement for several receivers.
+    made: RefCell<BTreeMap<(ReplicaId, Hash), Signature>>,
 }
 
 impl SigningKeys {
@@ -80,10 +84,16 @@ impl SigningKeys {
     /// If the member is not Byzantine: other keys are not available.
     pub fn sign<S: Signable>(&self, who: ReplicaId, body: S) -> Signed<S> {
         let key = &self.keys[&who];
-        match &self.memo {
+        let statement = (who, signing_hash(&self.chain, &body));
+        if let Some(signature) = self.made.borrow().get(&statement) {
+            return Signed { body, signer: who, signature: *signature };
+        }
+        let signed = match &self.memo {
             Some(memo) => memo.sign(&self.chain, key, who, body).into_inner(),
             None => Signed::sign(&self.chain, key, who, body).into_inner(),
-        }
+        };
+        self.made.borrow_mut().insert(statement, signed.signature);
+        signed
     }
 
     /// Adds their signatures to this memo, so that all members that share it know them as valid.
@@ -109,6 +119,7 @@ impl Collusion {
                 root: EpochRoot::of(genesis.header()),
                 keys,
                 memo: None,
+                made: RefCell::default(),
             },
             old_keys: BTreeMap::new(),
             committee,
@@ -173,6 +184,7 @@ impl Collusion {
         let pbft = &config.pbft;
         (self.keys.epoch, self.keys.root) = (pbft.context.epoch(), pbft.context.root);
         self.keys.keys = keys;
+        self.keys.made.take(); // members may have other keys now
         self.committee = pbft.context.committee.clone();
         self.interval = pbft.checkpoint_interval;
         self.timeout = pbft.request_timeout;
