@@ -54,18 +54,19 @@ pub(crate) fn write(
             };
         }
     }
-    let mut outcomes = transaction.open_table(OUTCOMES)?;
-    let mut epochs = transaction.open_table(EPOCHS)?;
-    let mut roots = transaction.open_table(ROOTS)?;
+    // Few blocks have such effects, and opening a table that does not change costs several searches.
     for Effects { height, outcomes: of_block, root, ended } in effects {
-        for (index, outcome) in of_block.iter().filter(|_| !is(Mutant::OutcomesNotWritten)) {
-            outcomes.insert((height.0, *index), encode(outcome).as_slice())?;
+        if !of_block.is_empty() && !is(Mutant::OutcomesNotWritten) {
+            let mut outcomes = transaction.open_table(OUTCOMES)?;
+            for (index, outcome) in of_block {
+                outcomes.insert((height.0, *index), encode(outcome).as_slice())?;
+            }
         }
         if let Some((epoch, next)) = ended {
-            epochs.insert(epoch.0, (height.0, encode(next).as_slice()))?;
+            transaction.open_table(EPOCHS)?.insert(epoch.0, (height.0, encode(next).as_slice()))?;
         }
         if let Some(root) = root {
-            roots.insert(height.0, root.as_bytes())?;
+            transaction.open_table(ROOTS)?.insert(height.0, root.as_bytes())?;
         }
     }
     Ok(())
