@@ -29,9 +29,9 @@ pub enum Event {
         /// The message.
         message: Checked,
     },
-    /// A member of this epoch sent a STATUS of a later epoch. Like any STATUS it is an unsigned
-    /// claim: a false one costs one request for blocks at most. A replica that missed the end of
-    /// its epoch learns from it that it must fetch blocks.
+    /// A member of this epoch sent a STATUS or a head status of a later epoch. Like any STATUS it is
+    /// an unsigned claim: a false one costs one request for blocks at most. A replica that missed
+    /// the end of its epoch learns from it that it must fetch blocks (R26f).
     Ahead {
         /// The member at the other end of the authenticated channel, by its index in this epoch.
         from: ReplicaId,

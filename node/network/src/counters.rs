@@ -70,8 +70,8 @@ counters! {
     connections_replaced,
     /// Connections closed because their member was silent, or did not open its direct stream.
     connections_silent,
-    /// Connections closed because of a malformed or too long frame, or a message of an observer;
-    /// streams closed because of a request above the limit.
+    /// Connections closed because of a malformed or too long frame; streams closed because of a
+    /// request above the limit.
     malformed_received,
     /// Attempts to connect.
     dials,
@@ -83,7 +83,8 @@ counters! {
     messages_received,
     /// Direct messages written to a connection.
     messages_sent,
-    /// Direct messages dropped because of a full queue, or because their connection ended first.
+    /// Direct messages dropped because of a full queue, because their connection ended first, or
+    /// because their sender is no member.
     messages_dropped,
     /// Direct messages for members that were not connected.
     messages_to_disconnected,

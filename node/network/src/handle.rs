@@ -198,9 +198,9 @@ impl Network {
     ///   numbers of the peer begin again at zero. If this node's own role changes, it does so with
     ///   all members.
     ///
-    /// Nodes change their lists at different times. A node that treats itself as a member while
-    /// another one treats it as an observer loses its connection with each message that it sends
-    /// there. So add a member before it needs to send, and remove it after it stops.
+    /// Nodes change their lists at different times. While a node treats itself as a member and
+    /// another one treats it as an observer, the other one skips the messages that it sends there.
+    /// So add a member before it needs to send, and remove it after it stops.
     ///
     /// # Errors
     /// [`PeersError`]. Nothing is changed then.

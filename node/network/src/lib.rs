@@ -8,8 +8,8 @@
 //!
 //! # Guarantees
 //! * Only members and listed observers are admitted. Observers may send requests, and receive the
-//!   messages for observers; the node accepts no gossip and no direct messages from them. Every
-//!   other peer is refused as soon as the noise handshake has shown its key, before any protocol
+//!   messages for observers; the node accepts no gossip from them, and skips their direct messages.
+//!   Every other peer is refused as soon as the noise handshake has shown its key, before any protocol
 //!   runs. Nodes of different chains cannot communicate: the network's name is part of every
 //!   protocol name.
 //! * [`NetworkEvent::Connected`] means that a direct stream works in both directions. Heartbeats

@@ -53,7 +53,7 @@ pub struct PeerStatus {
     /// Direct messages that currently wait to be sent.
     pub messages_waiting: usize,
     /// Direct messages dropped by this node: queue full, not connected, or waiting when the
-    /// connection ended.
+    /// connection ended. Also messages of a peer that is no member.
     pub messages_dropped: u64,
     /// Attempts to connect to this member.
     pub dial_attempts: u64,

@@ -1,4 +1,7 @@
 //! The frames on a direct stream: `u32` length (big endian) of the rest, one byte kind, content.
+//!
+//! A peer that is no member may not send messages. It may not know that: its ledger may lack the
+//! block that removed it. So its messages are skipped, and the connection stays.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -21,6 +24,8 @@ const PONG: u8 = 2;
 pub(crate) enum Frame {
     /// A message of the layer above.
     Message(Bytes),
+    /// A message that was skipped. Its bytes were not kept.
+    Skipped,
     /// A heartbeat. Sequence numbers start at zero and rise by one.
     Ping(u64),
     /// The answer to the heartbeat with this number.
@@ -42,8 +47,6 @@ pub(crate) enum FrameError {
     UnsentHeartbeat(u64),
     #[error("a message arrived before the answer to the first heartbeat")]
     EarlyMessage,
-    #[error("an observer sent a direct message, which only members may do")]
-    NotAMember,
 }
 
 /// The head of a message frame with `length` bytes of content.
@@ -72,37 +75,76 @@ fn heartbeat(kind: u8, sequence: u64) -> [u8; HEAD_BYTES + SEQUENCE_BYTES] {
     frame
 }
 
-/// Takes one complete frame from the front of `buffer`, or returns `None` if it is incomplete.
-/// Reserves memory for the rest of a frame only after the claimed length was found to be allowed.
-pub(crate) fn decode(buffer: &mut BytesMut, message_bytes_max: usize) -> Result<Option<Frame>, FrameError> {
-    if buffer.len() < HEAD_BYTES {
-        return Ok(None);
+/// Takes the frames of one stream from its bytes.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    message_bytes_max: usize,
+    /// Whether messages are skipped instead of returned.
+    skips_messages: bool,
+    /// Bytes of the present message that are still to be skipped; `None` outside of one.
+    skipping: Option<usize>,
+}
+
+impl Decoder {
+    /// A decoder that returns messages of at most `message_bytes_max` bytes.
+    pub(crate) fn new(message_bytes_max: usize) -> Self {
+        Self { message_bytes_max, skips_messages: false, skipping: None }
     }
-    let mut head = &buffer[..HEAD_BYTES];
-    let length = head.get_u32() as usize;
-    let kind = head.get_u8();
-    let Some(content) = length.checked_sub(1) else { return Err(FrameError::Empty) };
-    match kind {
-        MESSAGE if content > message_bytes_max => {
-            return Err(FrameError::TooLong { bytes: content, limit: message_bytes_max });
+
+    /// A decoder that skips messages of at most `message_bytes_max` bytes. It removes their bytes as
+    /// they arrive, and reserves no memory for them.
+    pub(crate) fn skipping_messages(message_bytes_max: usize) -> Self {
+        Self { skips_messages: true, ..Self::new(message_bytes_max) }
+    }
+
+    /// Takes one complete frame from the front of `buffer`, or returns `None` if it is incomplete.
+    /// Reserves memory for the rest of a frame only after the claimed length was found to be allowed.
+    pub(crate) fn decode(&mut self, buffer: &mut BytesMut) -> Result<Option<Frame>, FrameError> {
+        if let Some(rest) = self.skipping {
+            return Ok(self.skip(buffer, rest));
         }
-        PING | PONG if content != SEQUENCE_BYTES => return Err(FrameError::HeartbeatLength(content)),
-        MESSAGE | PING | PONG => {}
-        other => return Err(FrameError::UnknownKind(other)),
+        if buffer.len() < HEAD_BYTES {
+            return Ok(None);
+        }
+        let mut head = &buffer[..HEAD_BYTES];
+        let length = head.get_u32() as usize;
+        let kind = head.get_u8();
+        let Some(content) = length.checked_sub(1) else { return Err(FrameError::Empty) };
+        match kind {
+            MESSAGE if content > self.message_bytes_max => {
+                return Err(FrameError::TooLong { bytes: content, limit: self.message_bytes_max });
+            }
+            PING | PONG if content != SEQUENCE_BYTES => return Err(FrameError::HeartbeatLength(content)),
+            MESSAGE | PING | PONG => {}
+            other => return Err(FrameError::UnknownKind(other)),
+        }
+        if kind == MESSAGE && self.skips_messages {
+            buffer.advance(HEAD_BYTES);
+            return Ok(self.skip(buffer, content));
+        }
+        let whole = HEAD_BYTES + content;
+        if buffer.len() < whole {
+            buffer.reserve(whole - buffer.len());
+            return Ok(None);
+        }
+        let mut frame = buffer.split_to(whole);
+        frame.advance(HEAD_BYTES);
+        Ok(Some(match kind {
+            PING => Frame::Ping(frame.get_u64()),
+            PONG => Frame::Pong(frame.get_u64()),
+            _ if content <= COPIED_BYTES_MAX => Frame::Message(Bytes::copy_from_slice(&frame)),
+            _ => Frame::Message(frame.freeze()),
+        }))
     }
-    let whole = HEAD_BYTES + content;
-    if buffer.len() < whole {
-        buffer.reserve(whole - buffer.len());
-        return Ok(None);
+
+    /// Removes what has arrived of the `rest` of a message.
+    fn skip(&mut self, buffer: &mut BytesMut, rest: usize) -> Option<Frame> {
+        let arrived = rest.min(buffer.len());
+        buffer.advance(arrived);
+        let missing = rest - arrived;
+        self.skipping = (missing > 0).then_some(missing);
+        self.skipping.is_none().then_some(Frame::Skipped)
     }
-    let mut frame = buffer.split_to(whole);
-    frame.advance(HEAD_BYTES);
-    Ok(Some(match kind {
-        PING => Frame::Ping(frame.get_u64()),
-        PONG => Frame::Pong(frame.get_u64()),
-        _ if content <= COPIED_BYTES_MAX => Frame::Message(Bytes::copy_from_slice(&frame)),
-        _ => Frame::Message(frame.freeze()),
-    }))
 }
 
 #[cfg(test)]
@@ -135,32 +177,61 @@ mod tests {
         ];
         let wire = sent.concat();
         for step in [1, 2, 5, 7, 1000, wire.len()] {
-            let mut buffer = BytesMut::new();
-            let mut frames = Vec::new();
-            for part in wire.chunks(step) {
-                buffer.extend_from_slice(part);
-                while let Some(frame) = decode(&mut buffer, 10_000).unwrap() {
-                    frames.push(frame);
-                }
-            }
-            assert_eq!(frames, expected, "in steps of {step}");
-            assert!(buffer.is_empty());
+            assert_eq!(in_steps(Decoder::new(10_000), &wire, step), expected, "in steps of {step}");
+            let skipped: Vec<Frame> = expected.iter().cloned().map(without_message).collect();
+            let skipping = Decoder::skipping_messages(10_000);
+            assert_eq!(in_steps(skipping, &wire, step), skipped, "in steps of {step}");
         }
+    }
+
+    /// The frames in `wire`, of which `step` bytes arrive at a time.
+    fn in_steps(mut decoder: Decoder, wire: &[u8], step: usize) -> Vec<Frame> {
+        let mut buffer = BytesMut::new();
+        let mut frames = Vec::new();
+        for part in wire.chunks(step) {
+            buffer.extend_from_slice(part);
+            while let Some(frame) = decoder.decode(&mut buffer).unwrap() {
+                frames.push(frame);
+            }
+        }
+        assert!(buffer.is_empty());
+        frames
+    }
+
+    fn without_message(frame: Frame) -> Frame {
+        if matches!(frame, Frame::Message(_)) { Frame::Skipped } else { frame }
+    }
+
+    #[test]
+    fn a_skipped_message_takes_no_memory_and_has_the_same_limit() {
+        const LONG: usize = 1 << 20;
+        let mut decoder = Decoder::skipping_messages(LONG);
+        let mut buffer = BytesMut::with_capacity(1000);
+        let wire = message(&vec![7; LONG]);
+        let mut chunks = wire.chunks(1000).peekable();
+        while let Some(chunk) = chunks.next() {
+            buffer.extend_from_slice(chunk);
+            let expected = if chunks.peek().is_none() { Some(Frame::Skipped) } else { None };
+            assert_eq!(decoder.decode(&mut buffer), Ok(expected));
+            assert!(buffer.is_empty() && buffer.capacity() <= 1000, "{}", buffer.capacity());
+        }
+        let mut long = BytesMut::from(&message_head(LONG + 1)[..]);
+        assert_eq!(decoder.decode(&mut long), Err(FrameError::TooLong { bytes: LONG + 1, limit: LONG }));
     }
 
     #[test]
     fn the_longest_message_passes_and_one_byte_more_does_not() {
         let mut fits = BytesMut::from(&message(&[1; 10])[..]);
-        assert_eq!(decode(&mut fits, 10), Ok(Some(Frame::Message(vec![1; 10].into()))));
+        assert_eq!(Decoder::new(10).decode(&mut fits), Ok(Some(Frame::Message(vec![1; 10].into()))));
         let mut long = BytesMut::from(&message_head(11)[..]);
-        assert_eq!(decode(&mut long, 10), Err(FrameError::TooLong { bytes: 11, limit: 10 }));
+        assert_eq!(Decoder::new(10).decode(&mut long), Err(FrameError::TooLong { bytes: 11, limit: 10 }));
     }
 
     #[test]
     fn a_claimed_length_alone_takes_no_memory() {
         let mut buffer = BytesMut::from(&[0xff, 0xff, 0xff, 0xff, MESSAGE][..]);
         let before = buffer.capacity();
-        assert!(decode(&mut buffer, 1000).is_err());
+        assert!(Decoder::new(1000).decode(&mut buffer).is_err());
         assert_eq!(buffer.capacity(), before);
     }
 
@@ -173,7 +244,7 @@ mod tests {
             (&[0, 0, 0, 10, PONG], FrameError::HeartbeatLength(9)),
         ];
         for (bytes, expected) in cases {
-            assert_eq!(decode(&mut BytesMut::from(bytes), 100), Err(expected));
+            assert_eq!(Decoder::new(100).decode(&mut BytesMut::from(bytes)), Err(expected));
         }
     }
 }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{NetworkLimits, NetworkTiming};
 use crate::counters::Counters;
-use crate::direct::frame::{self, Frame, FrameError};
+use crate::direct::frame::{self, Decoder, Frame, FrameError};
 use crate::direct::queue::Outbox;
 use crate::event::{Inbox, NetworkEvent};
 use crate::peer::Peer;
@@ -116,10 +116,16 @@ impl Work<'_> {
     async fn read(&self, mut incoming: Incoming) -> Result<Infallible, LinkEnd> {
         let silent = self.link.timing.silent_timeout;
         let mut buffer = BytesMut::with_capacity(BUFFER_BYTES);
-        // Observers may not send direct messages, so no buffer is reserved for one.
-        let longest = if self.link.peer.is_member() { self.link.limits.frame_bytes } else { 0 };
+        let longest = self.link.limits.frame_bytes;
+        // A member that lacks the block that removed it still sends messages. If they ended the
+        // connection, it could not fetch this block.
+        let mut decoder = if self.link.peer.is_member() {
+            Decoder::new(longest)
+        } else {
+            Decoder::skipping_messages(longest)
+        };
         loop {
-            while let Some(frame) = frame::decode(&mut buffer, longest)? {
+            while let Some(frame) = decoder.decode(&mut buffer)? {
                 self.take(frame).await?;
             }
             if buffer.capacity() == buffer.len() {
@@ -146,8 +152,12 @@ impl Work<'_> {
                     self.link.peer.measured(round_trip);
                 }
             }
-            Frame::Message(_) if !self.link.peer.is_member() => return Err(FrameError::NotAMember.into()),
             Frame::Message(bytes) => self.deliver(bytes).await?,
+            Frame::Skipped => {
+                self.check_is_connected()?;
+                self.link.peer.messages_dropped.one();
+                self.link.counters.messages_dropped.one();
+            }
         }
         Ok(())
     }
@@ -163,14 +173,16 @@ impl Work<'_> {
         let _ = link.inbox.lifecycle(&link.peer.source, event).await;
     }
 
+    /// A message that arrives here too early is never an accident. A peer sends a message only after
+    /// it received this node's answer to its heartbeat. This node sends its own first heartbeat
+    /// before that answer. So the peer has received that heartbeat, and it answers it before it sends
+    /// a message.
+    fn check_is_connected(&self) -> Result<(), FrameError> {
+        if self.connected.load(Ordering::Relaxed) { Ok(()) } else { Err(FrameError::EarlyMessage) }
+    }
+
     async fn deliver(&self, bytes: Bytes) -> Result<(), LinkEnd> {
-        // A message that arrives here too early is never an accident. A member sends a message only
-        // after it received this node's answer to its heartbeat. This node sends its own first
-        // heartbeat before that answer. So the member has received that heartbeat, and it answers
-        // it before it sends a message.
-        if !self.connected.load(Ordering::Relaxed) {
-            return Err(FrameError::EarlyMessage.into());
-        }
+        self.check_is_connected()?;
         let link = self.link;
         let length = bytes.len() as u64;
         if link.inbox.message(&link.peer.source, bytes).await.is_ok() {

@@ -9,7 +9,7 @@ use quorate_network::NetworkEvent;
 
 use tokio::time::timeout;
 
-use crate::support::{Node, TIME_LIMIT, by_key, config, eventually, secret};
+use crate::support::{Node, TIME_LIMIT, by_key, config, eventually, key, secret};
 
 const DIRECT: StreamProtocol = StreamProtocol::new("/quorate/test/direct/2");
 
@@ -82,6 +82,21 @@ async fn an_unknown_kind_of_frame_is_cut() {
 #[tokio::test]
 async fn a_claim_of_gigabytes_is_cut() {
     is_cut(vec![0xff, 0xff, 0xff, 0xff, 0], "above the limit").await;
+}
+
+/// Messages of an observer are skipped, but not longer ones than a member may send.
+#[tokio::test]
+async fn a_claim_of_gigabytes_of_an_observer_is_cut() {
+    let mut admitting = config(1, &[1]);
+    admitting.observers = vec![key(2)];
+    let node = Node::start(1, admitting).await;
+    let pong = [0, 0, 0, 9, 2, 0, 0, 0, 0, 0, 0, 0, 0];
+    let bytes = [&pong[..], &[0, 0, 0, 2, 0, 7], &[0xff, 0xff, 0xff, 0xff, 0]].concat();
+    timeout(TIME_LIMIT, write_raw(2, &node, Some(bytes))).await.unwrap();
+    eventually("the garbage counted", || node.network.counters().malformed_received == 1).await;
+    let status = node.network.observers().remove(0);
+    assert!(status.last_error.unwrap().contains("above the limit"));
+    assert_eq!(status.messages_dropped, 1, "the short message before it was skipped");
 }
 
 #[tokio::test]

@@ -78,19 +78,21 @@ async fn messages_between_members_do_not_reach_an_observer_and_it_cannot_gossip(
     assert_eq!(observer.network.counters().gossip_received, 0);
 }
 
-/// A direct message from an observer ends its connection and is not delivered.
+/// Direct messages of an observer are not delivered. Its connection stays: a member that does not know
+/// yet that it was removed sends messages, too, and must be able to fetch blocks.
 #[tokio::test]
-async fn an_observer_that_sends_a_direct_message_is_cut() {
-    for message in [vec![], vec![7; 100_000]] {
-        let (mut first, _second, mut observer) = observed().await;
+async fn direct_messages_of_an_observer_are_skipped() {
+    let (mut first, _second, mut observer) = observed().await;
+    for message in [vec![], vec![7; 100_000], vec![9; config(1, &[]).limits.frame_bytes]] {
         observer.network.send(first.key(), message.into());
-        first.disconnected(OBSERVER).await;
-        observer.disconnected(first.number).await;
-        assert_eq!(first.network.counters().malformed_received, 1);
-        observer.connected(first.number).await;
-        let events = first.drain();
-        assert!(!events.iter().any(|event| matches!(event, NetworkEvent::Message { .. })), "{events:?}");
     }
+    eventually("the messages skipped", || first.network.counters().messages_dropped == 3).await;
+    assert_eq!(first.network.observers()[0].messages_dropped, 3);
+    assert_eq!(first.network.counters().malformed_received, 0);
+    first.network.tell_observers("there is news".into());
+    assert_eq!(observer.message(first.number).await, "there is news");
+    let events = first.drain();
+    assert!(events.is_empty(), "neither a message nor the end of the connection: {events:?}");
 }
 
 /// Members never dial an observer, even if its address is configured as a member's. The observer

@@ -228,6 +228,28 @@ fn a_validator_whose_key_was_rotated_while_it_was_down_votes_with_the_new_one() 
     network.equal_chains(&[0, 1, 2]);
 }
 
+/// A key is rotated while its validator is down, and the validator has no next key. It lacks the last block
+/// of its epoch, and still acts as a member. The others treat it as an observer until their epoch has a
+/// stable checkpoint, more than a hundred heights later. They skip its messages and send it head statuses, so
+/// it fetches the block and follows.
+#[test]
+fn a_validator_that_missed_the_rotation_of_its_key_follows_with_the_old_one() {
+    let mut network = Network::testnet(4);
+    network.start_all();
+    network.order_one(0);
+    network.stop(1);
+    let mut growing = Growing { network, epoch: 0, keys: Vec::new(), nonce: AtomicU64::new(1) };
+    rotate_elsewhere(&mut growing, 1, [0, 2, 3]);
+    let mut network = growing.network;
+    network.start(1);
+    until("it follows with the old key", WAIT_LIMIT, || {
+        let status = network.rpc(1).try_status()?;
+        (status.epoch == 1 && status.membership == Some(Membership::Removed)).then_some(())
+    });
+    network.order_one(0);
+    network.equal_chains(&[0, 1, 2, 3]);
+}
+
 /// All other keys were rotated while a validator was down, so it knows no key of the others. Its bootstrap
 /// addresses name the new ones. A new organisation joins in the same way, with the genesis and these
 /// addresses.

@@ -9,7 +9,7 @@ use quorate_pbft::{Checked, CheckedContent, Dropped, Message, Position, Screen};
 use quorate_store::LedgerReader;
 use tokio::sync::{mpsc, watch};
 
-use super::ahead::AheadLimit;
+use super::ahead::{AheadLimit, Claim};
 use super::{Filter, NotChecked, PeerMessage};
 use crate::runtime::clock::Clock;
 use crate::runtime::epoch::EpochView;
@@ -85,16 +85,18 @@ impl CheckContext {
             }
             Ok(MemberMessage::Consensus(message)) if direct => message,
             Ok(MemberMessage::Consensus(_)) => return (rejected("a protocol message was gossiped"), 0),
-            Ok(MemberMessage::Head(_)) => return (rejected("a head is for observers"), 0),
+            Ok(MemberMessage::Head(head)) if direct => {
+                let event = self.ahead(filter, from, head.into());
+                return (event.or_else(|| rejected("a head status of this epoch is for observers")), 0);
+            }
+            Ok(MemberMessage::Head(_)) => return (rejected("a head status was gossiped"), 0),
             Err(error) => return (rejected(&error.to_string()), 0),
         };
-        let now = self.clock.now().moment;
-        if let Some(committed) = lock(filter).ahead.admit(now, self.epoch.epoch(), &message) {
-            self.epoch.peer_lag.record_committed(from, committed, *self.committed.borrow());
-            return (Some(Event::Ahead { from, committed }), 0);
+        if let Some(event) = Claim::of(&message).and_then(|claim| self.ahead(filter, from, claim)) {
+            return (Some(event), 0);
         }
         if vote.is_none()
-            && let Err(why) = lock(filter).screen.admit(now, &position, &mut message)
+            && let Err(why) = lock(filter).screen.admit(self.clock.now().moment, &position, &mut message)
         {
             return (self.drop_unchecked(from, why), 0);
         }
@@ -106,6 +108,14 @@ impl CheckContext {
             }
             Err(error) => (rejected(&error.to_string()), cost),
         }
+    }
+
+    /// The event of a claim of a later epoch, if it is due.
+    fn ahead(&self, filter: &Mutex<Filter>, from: ReplicaId, claim: Claim) -> Option<Event> {
+        let now = self.clock.now().moment;
+        let committed = lock(filter).ahead.admit(now, self.epoch.epoch(), claim)?;
+        self.epoch.peer_lag.record_committed(from, committed, *self.committed.borrow());
+        Some(Event::Ahead { from, committed })
     }
 
     fn drop_unchecked(&self, from: ReplicaId, why: Dropped) -> Option<Event> {
@@ -140,10 +150,10 @@ fn proposed(message: &Message) -> Option<Header> {
 #[cfg(test)]
 pub(super) mod tests {
     #![allow(clippy::unwrap_used)]
-    use quorate_engine::Engine;
+    use quorate_engine::{Engine, HeadStatus};
     use quorate_genesis::TestNetwork;
     use quorate_ledger::{Ballot, Block, BlockHash, Body, Epoch, SignatureCache, Signed, View};
-    use quorate_pbft::{HighWaterMark, Moment, PrePrepare, Prepare, Proposal, Seen, Status};
+    use quorate_pbft::{HighWaterMark, PrePrepare, Prepare, Proposal, Seen, Status};
     use quorate_store::{ForgetfulDisk, Journal, JournalIdentity, Ledger};
 
     use super::*;
@@ -244,34 +254,45 @@ pub(super) mod tests {
         assert!(context.message(&filter, PEER, &bytes, true).0.is_some());
     }
 
-    /// A replica that missed the end of its epoch learns it from the STATUS of a later one, which is
-    /// an unsigned claim: it reaches the engine once in a status interval, and no further.
+    fn status(epoch: u64, committed: u64) -> Vec<u8> {
+        MemberMessage::consensus(Message::Status(Status {
+            epoch: Epoch(epoch),
+            view: View(0),
+            active: true,
+            committed: Height(committed),
+            committed_hash: BlockHash::from_bytes([1; 32]),
+            stable: Height(0),
+            mark: HighWaterMark::default(),
+            probing: false,
+            superseded: None,
+            slots: Vec::new(),
+        }))
+    }
+
+    fn head(epoch: u64, committed: u64) -> Vec<u8> {
+        let (epoch, committed) = (Epoch(epoch), Height(committed));
+        HeadStatus { epoch, committed, stable: Height(0), view: View(0), active: true }.to_message()
+    }
+
+    /// A replica that missed the end of its epoch learns it from the STATUS of a later one, or from the
+    /// head status if the members treat it as an observer. Both are unsigned claims: together they reach
+    /// the engine once in a status interval.
     #[test]
-    fn a_status_of_a_later_epoch_is_heard_once_in_an_interval() {
+    fn a_claim_of_a_later_epoch_reaches_the_engine_once_in_an_interval() {
         let network = TestNetwork::seeded(4, 1);
+        for (first, second) in [(status(1, 70), head(1, 80)), (head(1, 70), status(1, 80))] {
+            let (context, filter) = context(&network);
+            let (event, cost) = context.message(&filter, PEER, &first, true);
+            assert!(matches!(event, Some(Event::Ahead { from: PEER, committed: Height(70) })), "{event:?}");
+            assert_eq!((cost, context.epoch.peer_lag.behind(PEER)), (0, Some(0)));
+            assert!(context.message(&filter, PEER, &second, true).0.is_none(), "the next one is not due");
+            let own = context.message(&filter, PEER, &status(0, 5), true).0;
+            assert!(matches!(own, Some(Event::Consensus { .. })), "the own epoch is not limited by it");
+        }
         let (context, filter) = context(&network);
-        let hear = |epoch: u64, committed: u64| {
-            let status = Status {
-                epoch: Epoch(epoch),
-                view: View(0),
-                active: true,
-                committed: Height(committed),
-                committed_hash: BlockHash::from_bytes([1; 32]),
-                stable: Height(0),
-                mark: HighWaterMark::default(),
-                probing: false,
-                superseded: None,
-                slots: Vec::new(),
-            };
-            let bytes = MemberMessage::consensus(Message::Status(status));
-            context.message(&filter, PEER, &bytes, true)
-        };
-        let (event, cost) = hear(1, 70);
-        assert!(matches!(event, Some(Event::Ahead { from: PEER, committed: Height(70) })), "{event:?}");
-        assert_eq!((cost, context.epoch.peer_lag.behind(PEER)), (0, Some(0)));
-        assert!(hear(1, 80).0.is_none(), "the next one is not due");
-        assert!(matches!(hear(0, 5).0, Some(Event::Consensus { .. })), "the own epoch is not limited by it");
-        let other = Mutex::new(context.filter(ReplicaId(1)));
-        assert!(lock(&other).ahead.admit(Moment::default(), Epoch(0), &vote(&network, 1)).is_none());
+        assert!(Claim::of(&vote(&network, 1)).is_none());
+        assert!(context.message(&filter, PEER, &head(0, 70), true).0.is_none(), "of the own epoch");
+        assert!(context.message(&filter, PEER, &head(1, 70), false).0.is_none(), "by gossip");
+        assert!(context.message(&filter, PEER, &head(1, 70), true).0.is_some());
     }
 }
