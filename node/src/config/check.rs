@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use quorate_ledger::PublicKey;
-use quorate_network::{AddressSettings, OBSERVERS_MAX, PeerKey, peer_id_text};
+use quorate_network::{AddressSettings, PeerKey, peer_id_text};
 
 use super::raw::RawConfig;
 use super::{Config, ConfigErrors, Role};
@@ -81,10 +81,10 @@ fn observers(role: Role, listed: &[String], problems: &mut Vec<String>) -> Vec<P
                 .to_owned(),
         );
     }
-    if listed.len() > OBSERVERS_MAX {
-        problems.push(format!("p2p.observers has {} keys: at most {OBSERVERS_MAX}", listed.len()));
+    if listed.len() > LISTED_OBSERVERS_MAX {
+        problems.push(format!("p2p.observers has {} keys: at most {LISTED_OBSERVERS_MAX}", listed.len()));
     }
-    for text in listed.iter().take(OBSERVERS_MAX) {
+    for text in listed.iter().take(LISTED_OBSERVERS_MAX) {
         match text.parse::<PublicKey>().ok().filter(|key| peer_id_text(&PeerKey(*key.as_bytes())).is_ok()) {
             None => problems.push(format!(
                 "p2p.observers contains {text:?}: write a public key of 33 bytes as `quorate key show` prints it"

@@ -38,6 +38,9 @@ pub(crate) use settings::{SettingsTable, tables};
 /// Upper limit of the size of a config file in bytes.
 const MAX_CONFIG_BYTES: usize = 64 << 10;
 
+/// Upper limit of keys in `p2p.observers`.
+pub(crate) const LISTED_OBSERVERS_MAX: usize = 32;
+
 /// The role that a node is configured for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -1,6 +1,5 @@
 //! What the assemblies of a validator and of an observer share.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -106,7 +105,7 @@ impl Base {
         let addresses_file = known_addresses::beside(&self.config.ledger);
         let observers = self.config.p2p_observers.clone();
         let sources = &self.epochs.sources;
-        let lists = peer_lists::peers_of(&self.state, &observers, &BTreeSet::new(), sources);
+        let lists = peer_lists::peers_of(&self.state, &observers, &[], sources);
         let started = peer_network::start(&self.config, &self.epoch.engine, &self.key, &lists);
         let (network, events) = started.await?;
         let peers = PeerUpdates::new(network.clone(), observers, Arc::clone(sources), lists);

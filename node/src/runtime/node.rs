@@ -126,7 +126,7 @@ impl Way {
     /// force yet, or a source. A key that is in force or retired finds no more than the way in force
     /// does.
     fn all(setup: &Setup, state: &State) -> Vec<Way> {
-        let lists = peer_lists::peers_of(state, &[], &BTreeSet::new(), &[]);
+        let lists = peer_lists::peers_of(state, &[], &[], &[]);
         let retired = state.retired().keys().map(peer_key);
         let known: BTreeSet<PeerKey> = lists.members.into_iter().chain(retired).collect();
         let mut ways = vec![Way::InForce];

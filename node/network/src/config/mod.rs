@@ -23,8 +23,8 @@ pub const NETWORK_NAME_BYTES_MAX: usize = 80;
 pub const MEMBERS_MAX: usize = 256;
 
 /// The most observers a member can admit. Each may use as much memory as a member, see
-/// [`NetworkLimits`].
-pub const OBSERVERS_MAX: usize = 32;
+/// [`NetworkLimits`], but for direct messages that wait to be taken.
+pub const OBSERVERS_MAX: usize = 96;
 
 /// Keys whose limits are kept at the same time: those of all peers, and of as many removed ones
 /// whose events still wait.

@@ -8,7 +8,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args as ClapArgs;
 use quorate_genesis::{Genesis, TestNetwork};
 use quorate_ledger::SecretKey;
-use quorate_network::{OBSERVERS_MAX, PeerKey, peer_id_text};
+use quorate_network::{PeerKey, peer_id_text};
 
 use crate::commands;
 use crate::config::Role;
@@ -128,8 +128,8 @@ pub(crate) fn write(
 ) -> anyhow::Result<NetworkFile> {
     let network = TestNetwork::generate(validators, name, commands::now())
         .map_err(|errors| anyhow!("this network is not possible: {errors}"))?;
-    if observers > OBSERVERS_MAX {
-        bail!("--observers {observers}: a validator admits at most {OBSERVERS_MAX}");
+    if observers > LISTED_OBSERVERS_MAX {
+        bail!("--observers {observers}: a validator admits at most {LISTED_OBSERVERS_MAX}");
     }
     addresses.check(validators, observers)?;
     let plan = Plan::of(&network, observers, addresses);

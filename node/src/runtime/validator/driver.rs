@@ -167,7 +167,7 @@ impl Driver {
         reception.send_replace(next_reception);
         let mut driver = Driver { engine, epoch: parts, ..self };
         driver.notify_waiters(&effects);
-        driver.peers.epoch_began(before.members.keys());
+        driver.peers.epoch_began(before.members.keys(), view.members.keys());
         driver.peers.update(&state);
         let events = driver.channels.members_up(&view);
         driver.work(Group::of_events(events))?;

@@ -55,7 +55,7 @@ pub(crate) async fn start(setup: Setup, engine: Engine, clock: Clock) -> anyhow:
     let (connected, events, mut peers) = base.connect(engine.reader(), log_level).await?;
     if !has_stable_checkpoint(&engine, &base) {
         let before = base.members_before(&engine.reader()).context("cannot read the ledger")?;
-        peers.epoch_began(&before);
+        peers.epoch_began(&before, base.epoch.members.keys());
         peers.update(engine.governance());
     }
 
