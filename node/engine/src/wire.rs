@@ -4,7 +4,8 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use quorate_governance::Operation;
 use quorate_ledger::{
     BlockHash, BlockLimits, CommitCertificate, DecodeError, Epoch, Header, Height, MAX_BODY_BYTES,
-    MAX_TRANSACTIONS, Payload, PublicKey, Signed, TRANSACTION_OVERHEAD_BYTES, Transaction, TransactionId,
+    MAX_DESCENDANTS, MAX_MEMBERS, MAX_RANGE_BYTES, MAX_TRANSACTION_BYTES, MAX_TRANSACTIONS, Payload,
+    PublicKey, Signed, TRANSACTION_OVERHEAD_BYTES, Transaction, TransactionId, TransactionLimits,
     VerifiedTransaction, View, bounded, bounded_bytes, decode, encode,
 };
 use quorate_pbft::{Message, PrePrepare};
@@ -246,7 +247,7 @@ impl FetchResponse {
     }
 }
 
-/// The largest size of each kind of message in bytes. The network refuses larger messages unread.
+/// The largest size of each kind of message in bytes, with given parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WireLimits {
     /// A message over a direct stream.
@@ -259,12 +260,32 @@ pub struct WireLimits {
     pub answer: usize,
 }
 
+/// Room for lengths and tags in a message.
+const SLACK: usize = 4096;
+
+/// Room for a block without its body: header, certificate of the largest committee, lengths.
+const PER_BLOCK: usize = 4096;
+
 impl WireLimits {
-    /// The limits that follow from a genesis with this many members: the largest proposal, batch,
-    /// NEW-VIEW and certified block range.
+    /// The limits with which every message fits that any valid parameters of a network permit.
+    pub fn largest() -> Self {
+        let block = BlockLimits {
+            max_transactions: MAX_TRANSACTIONS,
+            max_body_bytes: MAX_BODY_BYTES,
+            transaction: TransactionLimits { max_bytes: MAX_TRANSACTION_BYTES, max_lifetime_ms: 0 },
+            empty_block_gap_ms: 0,
+        };
+        let window = MAX_DESCENDANTS / 2;
+        let limits = WireLimits::of(&block, window.into(), MAX_MEMBERS);
+        // The rules of the parameters permit either large blocks or a large window.
+        let bodies = usize::try_from(MAX_RANGE_BYTES).expect("a range fits into memory");
+        let blocks = bodies + PER_BLOCK * (2 * window as usize + 1);
+        WireLimits { answer: SLACK + blocks.max(ANSWER_BYTES + MAX_TRANSACTION_BYTES as usize), ..limits }
+    }
+
+    /// The limits that follow from these parameters and this many members: the largest proposal,
+    /// batch, NEW-VIEW and certified block range.
     pub fn of(limits: &BlockLimits, window: u64, members: usize) -> Self {
-        const SLACK: usize = 4096;
-        const PER_BLOCK: usize = 4096; // header, certificate of the largest committee, lengths
         let transaction = limits.transaction.max_bytes as usize;
         let ids = 32 * limits.max_transactions as usize;
         let body = limits.max_body_bytes as usize + PER_BLOCK;

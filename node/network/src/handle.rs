@@ -1,5 +1,6 @@
 //! The handle through which the node uses the network.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{KEPT_LIMITS_MAX, NetworkLimits, NetworkTiming};
+use crate::config::{KEPT_LIMITS_MAX, MESSAGE_BYTES_MAX, NetworkLimits, NetworkTiming};
 use crate::counters::{Counters, NetworkCounters};
 use crate::driver::Command;
 use crate::error::{PeersError, PublishError, RequestError};
@@ -15,6 +16,7 @@ use crate::event::Share;
 use crate::identity::PeerKey;
 use crate::peer::Rank;
 use crate::peers::Peers;
+use crate::protocols::requests::Codec;
 use crate::status::{FailedAddress, PeerStatus};
 
 /// A running network. Cheap to clone. It stops when [`Network::shutdown`] is called or the last
@@ -29,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) peers: watch::Sender<Arc<Peers>>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) limits: Arc<NetworkLimits>,
+    /// The present value of [`NetworkLimits::accepted_response_bytes`].
+    accepted_response_bytes: Arc<AtomicUsize>,
     pub(crate) timing: Arc<NetworkTiming>,
     pub(crate) listening: Arc<RwLock<Vec<String>>>,
     pub(crate) failed: Arc<RwLock<Vec<FailedAddress>>>,
@@ -44,7 +48,7 @@ impl Shared {
     /// The shared state of a network that is about to run, and the receiver of its commands.
     pub(crate) fn new(
         peers: Arc<Peers>,
-        counters: Arc<Counters>,
+        codec: Codec,
         limits: NetworkLimits,
         timing: NetworkTiming,
     ) -> (Self, mpsc::Receiver<Command>) {
@@ -53,7 +57,8 @@ impl Shared {
         let (commands, receiver) = mpsc::channel(commands_max);
         let shared = Self {
             peers: watch::Sender::new(peers),
-            counters,
+            counters: codec.counters,
+            accepted_response_bytes: codec.response_bytes_max,
             publishing: Share::new(limits.publish_messages, limits.publish_bytes),
             limits: Arc::new(limits),
             timing: Arc::new(timing),
@@ -169,6 +174,12 @@ impl Network {
             Ok(Err(_)) => Err(RequestError::Closed),
             Err(_) => Err(RequestError::TimedOut { after }),
         }
+    }
+
+    /// Changes the longest answer that this node accepts, for all answers that begin to arrive from now
+    /// on. A value above [`MESSAGE_BYTES_MAX`] counts as that.
+    pub fn set_accepted_response_bytes(&self, bytes: usize) {
+        self.shared.accepted_response_bytes.store(bytes.min(MESSAGE_BYTES_MAX), Ordering::Relaxed);
     }
 
     /// Every command has a permit, and the channel is as large as all permits together. So sending

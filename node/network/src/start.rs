@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU8;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 use fastrand::Rng;
@@ -25,6 +26,7 @@ use crate::identity::{PeerKey, key_of, keypair};
 use crate::listening::listen;
 use crate::peers::Peers;
 use crate::protocols::behaviour::Behaviour;
+use crate::protocols::requests::Codec;
 use crate::protocols::transport;
 use crate::protocols::version::Names;
 
@@ -46,8 +48,12 @@ pub async fn start(config: NetworkConfig) -> Result<(Network, NetworkEvents), St
     remember(&mut book, &config.known, own, &peers);
 
     let names = Names::new(&config.network_name);
-    let counters = Arc::new(Counters::default());
-    let mut swarm = swarm(&keypair, !advertise.is_empty(), &names, &peers, &config, &counters)?;
+    let codec = Codec {
+        request_bytes_max: config.limits.request_bytes,
+        response_bytes_max: Arc::new(AtomicUsize::new(config.limits.accepted_response_bytes)),
+        counters: Arc::new(Counters::default()),
+    };
+    let mut swarm = swarm(&keypair, !advertise.is_empty(), &names, &peers, &config, &codec)?;
     for address in advertise {
         swarm.add_external_address(address);
     }
@@ -60,7 +66,7 @@ pub async fn start(config: NetworkConfig) -> Result<(Network, NetworkEvents), St
         dialing.add(peer.key, peers.dials_first(&peer.key), false, now);
     }
     let (inbox, events) = event::channel(KEPT_LIMITS_MAX, &config.limits);
-    let (shared, commands) = Shared::new(peers.clone(), counters, config.limits, config.timing);
+    let (shared, commands) = Shared::new(peers.clone(), codec, config.limits, config.timing);
     let driver = Driver {
         swarm,
         topic: names.topic(),
@@ -112,12 +118,12 @@ fn swarm(
     names: &Names,
     peers: &Peers,
     config: &NetworkConfig,
-    counters: &Arc<Counters>,
+    codec: &Codec,
 ) -> Result<Swarm<Behaviour>, StartError> {
     let NetworkConfig { limits, timing, .. } = config;
     let transport = transport::build(keypair, timing, limits.requests_per_peer)
         .map_err(|error| StartError::Setup(error.to_string()))?;
-    let behaviour = Behaviour::new(keypair, advertises, names, peers, limits, timing, counters.clone())
+    let behaviour = Behaviour::new(keypair, advertises, names, peers, limits, timing, codec.clone())
         .map_err(StartError::Setup)?;
     let settings = swarm::Config::with_tokio_executor().with_dial_concurrency_factor(PARALLEL_DIALS);
     Ok(Swarm::new(transport, behaviour, keypair.public().to_peer_id(), settings))

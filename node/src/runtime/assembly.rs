@@ -106,7 +106,7 @@ impl Base {
         let observers = self.config.p2p_observers.clone();
         let sources = &self.epochs.sources;
         let lists = peer_lists::peers_of(&self.state, &observers, &[], sources);
-        let started = peer_network::start(&self.config, &self.epoch.engine, &self.key, &lists);
+        let started = peer_network::start(&self.config, &self.state, &self.key, &lists);
         let (network, events) = started.await?;
         let peers = PeerUpdates::new(network.clone(), observers, Arc::clone(sources), lists);
         Ok((Connected { network, ledger, admin, addresses_file }, events, peers))

@@ -14,6 +14,7 @@ impl NetworkLimits {
             ("limits.gossip_message_bytes", self.gossip_message_bytes),
             ("limits.request_bytes", self.request_bytes),
             ("limits.response_bytes", self.response_bytes),
+            ("limits.accepted_response_bytes", self.accepted_response_bytes),
         ];
         for (name, value) in messages {
             within(name, value, 1, MESSAGE_BYTES_MAX)?;

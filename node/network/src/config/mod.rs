@@ -101,8 +101,12 @@ pub struct NetworkLimits {
     pub gossip_message_bytes: usize,
     /// Longest request, in bytes.
     pub request_bytes: usize,
-    /// Longest answer to a request, in bytes.
+    /// Longest answer that this node sends to a request, in bytes.
     pub response_bytes: usize,
+    /// Longest answer that this node accepts, in bytes.
+    /// [`Network::set_accepted_response_bytes`](crate::Network::set_accepted_response_bytes) changes
+    /// it while the node runs.
+    pub accepted_response_bytes: usize,
     /// Messages that may wait to be sent to one peer. If the queue is full, the oldest is dropped.
     pub outbound_messages: usize,
     /// Bytes that may wait to be sent to one peer. If the queue is full, the oldest messages are
@@ -140,6 +144,7 @@ impl Default for NetworkLimits {
             gossip_message_bytes: MIB / 4,
             request_bytes: MIB,
             response_bytes: 8 * MIB,
+            accepted_response_bytes: 8 * MIB,
             outbound_messages: 4096,
             outbound_bytes: 32 * MIB,
             inbound_messages: 1024,

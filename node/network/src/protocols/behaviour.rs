@@ -1,7 +1,6 @@
 //! The libp2p behaviours of a node, combined.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use libp2p::PeerId;
 use libp2p::allow_block_list::{self, AllowedPeers};
@@ -12,7 +11,6 @@ use libp2p::request_response::{self, ProtocolSupport};
 use libp2p::swarm::NetworkBehaviour;
 
 use crate::config::{KEPT_LIMITS_MAX, NetworkLimits, NetworkTiming};
-use crate::counters::Counters;
 use crate::direct::behaviour as direct;
 use crate::peers::Peers;
 use crate::protocols::requests::Codec;
@@ -49,7 +47,7 @@ impl Behaviour {
         peers: &Peers,
         limits: &NetworkLimits,
         timing: &NetworkTiming,
-        counters: Arc<Counters>,
+        codec: Codec,
     ) -> Result<Self, String> {
         // Including removed peers, whose connections are being closed.
         let keys = u32::try_from(KEPT_LIMITS_MAX).unwrap_or(u32::MAX);
@@ -68,11 +66,6 @@ impl Behaviour {
             .with_request_timeout(timing.request_timeout)
             // Outgoing and incoming requests share this limit.
             .with_max_concurrent_streams(2 * limits.requests_per_peer);
-        let codec = Codec {
-            request_bytes_max: limits.request_bytes,
-            response_bytes_max: limits.response_bytes,
-            counters,
-        };
         let mut behaviour = Self {
             members: allow_block_list::Behaviour::default(),
             connection_limits: connection_limits::Behaviour::new(connection_limits),

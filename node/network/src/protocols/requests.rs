@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -36,7 +37,8 @@ const TOO_LARGE: u8 = 3;
 #[derive(Debug, Clone)]
 pub(crate) struct Codec {
     pub(crate) request_bytes_max: usize,
-    pub(crate) response_bytes_max: usize,
+    /// Shared by all connections, because it may change.
+    pub(crate) response_bytes_max: Arc<AtomicUsize>,
     /// libp2p emits no event for a request that could not be read, so the codec counts it.
     pub(crate) counters: Arc<Counters>,
 }
@@ -64,7 +66,10 @@ impl request_response::Codec for Codec {
         let mut kind = [0];
         io.read_exact(&mut kind).await?;
         match kind[0] {
-            ANSWER => read_block(io, self.response_bytes_max).await.map(Reply::Answer),
+            ANSWER => {
+                let bytes_max = self.response_bytes_max.load(Ordering::Relaxed);
+                read_block(io, bytes_max).await.map(Reply::Answer)
+            }
             REFUSED => Ok(Reply::Refused),
             BUSY => Ok(Reply::Busy),
             TOO_LARGE => Ok(Reply::TooLarge),
@@ -137,7 +142,8 @@ mod tests {
     const PROTOCOL: StreamProtocol = StreamProtocol::new("/test");
 
     fn codec() -> Codec {
-        Codec { request_bytes_max: 8, response_bytes_max: 8, counters: Arc::default() }
+        let response_bytes_max = Arc::new(AtomicUsize::new(8));
+        Codec { request_bytes_max: 8, response_bytes_max, counters: Arc::default() }
     }
 
     fn written(reply: Reply) -> Vec<u8> {

@@ -89,6 +89,28 @@ async fn an_answer_above_the_limit_is_not_sent() {
     assert_eq!(answer, Err(RequestError::AnswerTooLarge));
 }
 
+/// The limit of accepted answers changes while the connection stays.
+#[tokio::test]
+async fn an_answer_above_the_accepted_size_is_not_read_until_the_limit_changes() {
+    let limit = NetworkLimits::default().accepted_response_bytes;
+    let limits = NetworkLimits { response_bytes: 2 * limit, ..NetworkLimits::default() };
+    let (requester, mut responder) = pair(limits, LONG).await;
+    let to = responder.key();
+    for (accepted, is_read) in [(limit, false), (limit + 1, true), (limit, false)] {
+        requester.network.set_accepted_response_bytes(accepted);
+        let answering = async {
+            let (_, answer) = next_request(&mut responder).await;
+            answer.send(vec![7; limit + 1].into());
+        };
+        let (answer, ()) = tokio::join!(requester.network.request(to, "all of it".into()), answering);
+        match answer {
+            Ok(answer) => assert!(is_read && answer.len() == limit + 1),
+            Err(error) => assert!(!is_read && matches!(error, RequestError::Failed { .. }), "{error}"),
+        }
+    }
+    assert!(requester.status(responder.number).connected);
+}
+
 #[tokio::test]
 async fn no_answer_in_time_is_an_error() {
     let after = Duration::from_millis(200);

@@ -9,6 +9,7 @@ use quorate_network::{Network, OBSERVERS_MAX, PeerKey};
 
 use super::members::peer_key;
 use crate::config::LISTED_OBSERVERS_MAX;
+use crate::runtime::peer_network::accepted_response_bytes;
 
 /// Most members of earlier epochs that are admitted; those that left last come first. More than f
 /// members leave only in several epochs without a stable checkpoint.
@@ -78,7 +79,7 @@ fn candidates(state: &State, is_admitted: impl Fn(&PeerKey) -> bool) -> BTreeSet
     chosen
 }
 
-/// Keeps the lists of the network equal to those that follow from governance.
+/// Keeps the lists and limits of the network equal to those that follow from governance.
 pub(crate) struct PeerUpdates {
     network: Network,
     /// Keys of observers in the settings.
@@ -112,9 +113,10 @@ impl PeerUpdates {
         self.left.clear();
     }
 
-    /// Gives the network new lists if they have changed. Costs time in proportion to the number of
-    /// peers.
+    /// Gives the network new lists if they have changed, and the size of the answers that the node
+    /// accepts. Costs time in proportion to the number of peers.
     pub(crate) fn update(&mut self, state: &State) {
+        self.network.set_accepted_response_bytes(accepted_response_bytes(state));
         let lists = peers_of(state, &self.settings, &self.left, &self.sources);
         if lists != self.lists && set_peers(&self.network, &lists) {
             self.lists = lists;
@@ -216,7 +218,9 @@ mod tests {
         let state = proposed(&network, &[&many[..], &[(2, 500..502), (3, 100..102)]].concat());
         let chosen = candidates(&state, none);
         assert_eq!(chosen.len(), CANDIDATES_MAX);
-        let of = |seeds: std::ops::Range<u64>| seeds.filter(|seed| chosen.contains(&peer_key(&key(*seed)))).count();
+        let of = |seeds: std::ops::Range<u64>| {
+            seeds.filter(|seed| chosen.contains(&peer_key(&key(*seed)))).count()
+        };
         assert_eq!((of(500..502), of(300..316)), (2, 15));
         assert_eq!(of(100..116), 15, "a key that two members propose counts once");
     }
