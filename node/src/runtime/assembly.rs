@@ -35,6 +35,8 @@ const VOTES_REMEMBERED: usize = 20_000;
 pub(crate) struct Base {
     pub(crate) genesis: Arc<Genesis>,
     pub(crate) key: SecretKey,
+    /// See [`Setup::next_key`].
+    pub(crate) next_key: Option<SecretKey>,
     pub(crate) config: Config,
     /// Makes the views of later epochs.
     pub(crate) epochs: EpochSource,
@@ -79,6 +81,7 @@ impl Base {
             state,
             genesis,
             key: setup.key,
+            next_key: setup.next_key,
             config: setup.config,
             clock,
         };

@@ -26,6 +26,7 @@ mod open_files;
 mod ordering_thread;
 mod peer_network;
 mod publisher;
+mod ready;
 mod running;
 mod serving;
 mod status;

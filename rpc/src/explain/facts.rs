@@ -85,7 +85,11 @@ impl Facts<'_> {
     /// Why a node that follows the validators has no vote.
     pub(super) fn why_no_vote(&self) -> &'static str {
         match self.status.membership {
-            None | Some(Membership::Member) => "This node is an observer: it has no vote.",
+            None => "This node is an observer: it has no vote.",
+            Some(Membership::Member) => {
+                "This node is a member, but follows without a vote, because too few of the validators that it knew were \
+                 connected. It votes again by itself when it has the blocks of the others."
+            }
             Some(Membership::NotYetMember) => {
                 "This node is not yet a member: the committee does not contain its key, so it has no vote."
             }

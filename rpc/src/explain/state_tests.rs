@@ -278,6 +278,12 @@ fn rows_of_an_observer() -> Vec<Row> {
         ),
         row(
             ProgressState::Following,
+            observing(&[0, 1, 2, 3]).but(|scene| scene.status.membership = Some(Membership::Member)),
+            &["is a member, but follows without a vote", "votes again by itself"],
+            &[],
+        ),
+        row(
+            ProgressState::Following,
             observing(&[0, 1, 2, 3]).but(|scene| scene.status.membership = Some(Membership::Removed)),
             &["was removed", "no longer contains its key"],
             &[],

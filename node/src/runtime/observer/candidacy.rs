@@ -3,9 +3,11 @@
 
 use quorate_api::{Candidacy, CandidacyState};
 use quorate_engine::ObserverOverview;
-use quorate_governance::limits::{KEY_HISTORY_EPOCHS, READY_INTERVALS};
+use quorate_governance::limits::KEY_HISTORY_EPOCHS;
 use quorate_governance::{Proposal, ProposalId, State};
 use quorate_ledger::{Height, PublicKey};
+
+use crate::runtime::ready::{counts_until, may_send_ready, ready_height};
 
 /// An open proposal that makes a key a consensus key.
 struct Wanted<'a> {
@@ -15,8 +17,14 @@ struct Wanted<'a> {
     member: String,
 }
 
-/// What the node with this key still lacks.
-pub(super) fn assess(key: &PublicKey, state: &State, overview: &ObserverOverview) -> Candidacy {
+/// What the node with this key still lacks; `None` if the key is a member's now. Such a node lacks
+/// nothing: it follows because it was isolated, until it has the blocks of the others.
+pub(super) fn assess(key: &PublicKey, state: &State, overview: &ObserverOverview) -> Option<Candidacy> {
+    let is_member = state.next_config().committee().index_of(key).is_some();
+    (!is_member).then(|| assess_candidate(key, state, overview))
+}
+
+fn assess_candidate(key: &PublicKey, state: &State, overview: &ObserverOverview) -> Candidacy {
     let wanted = wanted(key, state);
     let ready = ready_height(key, state);
     let candidacy = |kind, text, action| Candidacy {
@@ -95,27 +103,6 @@ fn wanted<'a>(key: &PublicKey, state: &'a State) -> Option<Wanted<'a>> {
 fn member_from(key: &PublicKey, state: &State) -> Option<Height> {
     let mut configs = state.configs();
     configs.find(|(_, config)| config.committee().index_of(key).is_some()).map(|(from, _)| from)
-}
-
-/// Whether the next block may contain a READY of this key.
-pub(super) fn may_send_ready(key: &PublicKey, state: &State) -> bool {
-    state.next_config().candidates().contains(key)
-}
-
-/// The height in the READY of this key, if it counts in the next block.
-pub(super) fn ready_height(key: &PublicKey, state: &State) -> Option<Height> {
-    let height = state.ready().get(key).copied()?;
-    (counts_until(state, height) >= state.height().next()).then_some(height)
-}
-
-/// The last height at which a READY that names `height` counts.
-fn counts_until(state: &State, height: Height) -> Height {
-    height.plus(checkpoint_interval(state).saturating_mul(READY_INTERVALS))
-}
-
-/// K at the next height.
-pub(super) fn checkpoint_interval(state: &State) -> u64 {
-    state.next_config().parameters().consensus.checkpoint_interval
 }
 
 /// Who has not approved a proposal, and what these members can do.

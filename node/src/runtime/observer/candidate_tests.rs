@@ -1,12 +1,14 @@
 #![allow(clippy::unwrap_used)]
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use quorate_genesis::TestNetwork;
-use quorate_governance::{Change, ExecutedBlock, GovernanceTransaction, Outcome};
-use quorate_ledger::{BlockHash, Domain, View, tagged_hash};
+use quorate_governance::{Change, ExecutedBlock, GovernanceTransaction, Operation, Outcome};
+use quorate_ledger::{BlockHash, Domain, Height, Payload, Timestamp, View, tagged_hash};
 use quorate_store::Head;
 
 use super::*;
+use crate::runtime::ready::ready_height;
 
 /// W and K: a change takes effect 3 heights later, and a READY counts for 8.
 const W: u64 = 2;
@@ -131,7 +133,7 @@ fn it_says_what_it_lacks_and_sends_nothing_before_its_ready_counts() {
     let mut chain = Chain::new();
     let mut candidate = chain.candidate(&key());
     let told = |candidate: &Candidate| {
-        let told = candidate.candidacy();
+        let told = candidate.candidacy().unwrap();
         (told.state, format!("{}: {}", told.text, told.action.as_deref().unwrap_or_default()))
     };
     let (state, text) = told(&candidate);
@@ -152,7 +154,10 @@ fn it_says_what_it_lacks_and_sends_nothing_before_its_ready_counts() {
 
     let id = chain.propose(&key());
     assert_eq!(chain.step(&mut candidate, 0), None, "W + 1 heights later, a block may contain READY");
-    assert_eq!((told(&candidate).0, candidate.candidacy().proposal), (CandidacyState::Proposed, Some(id)));
+    assert_eq!(
+        (told(&candidate).0, candidate.candidacy().unwrap().proposal),
+        (CandidacyState::Proposed, Some(id))
+    );
     assert_eq!(candidate.deadline(), None);
 }
 
@@ -164,7 +169,7 @@ fn it_sends_the_same_ready_to_one_validator_after_the_other() {
     let expected = Operation::Ready { height: head.height, block: head.block };
     assert_eq!(ready.payload, Payload::Governance(expected.to_bytes()));
     assert!(ready.clone().verify(&chain.state.chain()).is_ok());
-    assert_eq!(candidate.candidacy().state, CandidacyState::SendingReady);
+    assert_eq!(candidate.candidacy().unwrap().state, CandidacyState::SendingReady);
 
     assert_eq!(chain.step(&mut candidate, T - 1), None, "the validator has a request timeout");
     assert_eq!(candidate.deadline(), Some(at(T).moment));
@@ -209,7 +214,7 @@ fn one_ready_in_k_heights_counts_until_the_members_have_decided() {
     for hour in 1..100 {
         assert_eq!(chain.step(&mut candidate, hour * 3_600_000), None);
     }
-    let told = candidate.candidacy();
+    let told = candidate.candidacy().unwrap();
     let ready = told.ready_height.unwrap();
     assert_eq!((told.state, told.ready_until), (CandidacyState::Ready, Some(ready + 2 * K)));
     assert!(told.text.contains("2 more approvals"), "{}", told.text);
@@ -220,7 +225,7 @@ fn one_ready_in_k_heights_counts_until_the_members_have_decided() {
     }
     let decided = chain.state.height().0;
     assert_eq!(chain.step(&mut candidate, 100 * 3_600_000), None);
-    let told = candidate.candidacy();
+    let told = candidate.candidacy().unwrap();
     assert_eq!((told.state, told.proposal), (CandidacyState::Decided, None));
     assert_eq!(told.member_from, Some(decided + W + 1));
 }
@@ -231,7 +236,7 @@ fn it_stops_when_its_proposal_ends() {
     assert!(chain.step(&mut candidate, 0).is_some());
     chain.operate(0, &Operation::Withdraw(id));
     assert_eq!(chain.step(&mut candidate, 10 * T), None);
-    assert_eq!(candidate.candidacy().state, CandidacyState::NotProposed);
+    assert_eq!(candidate.candidacy().unwrap().state, CandidacyState::NotProposed);
     assert_eq!(candidate.deadline(), None);
 }
 
@@ -249,7 +254,41 @@ fn a_retired_key_needs_another_key() {
     assert!(chain.state.next_config().member(&name).is_none(), "it has left");
     let mut candidate = chain.candidate(&leaver);
     assert_eq!(candidate.update(at(0), &chain.state, &chain.overview(&[0, 1])), None);
-    let told = candidate.candidacy();
+    let told = candidate.candidacy().unwrap();
     assert_eq!(told.state, CandidacyState::KeyRetired);
     assert!(told.action.as_ref().is_some_and(|action| action.contains("quorate key new")));
+}
+
+/// A member that was isolated follows for a while. It lacks nothing to become a member.
+#[test]
+fn a_member_that_follows_is_no_candidate() {
+    let chain = Chain::new();
+    let mut member = chain.candidate(&chain.network.keys()[1].clone());
+    assert_eq!(chain.step(&mut member, 0), None);
+    assert_eq!(member.candidacy(), None);
+}
+
+/// A validator sends READY for its next key while a proposal replaces its consensus key by that one. It
+/// uses the same sender, without a choice of validators.
+#[test]
+fn the_next_key_of_a_member_gets_a_ready() {
+    let mut chain = Chain::new();
+    let name = chain.state.next_config().members()[1].name.clone();
+    let mut sender = ReadySender::new(key());
+    assert!(sender.update(at(0), &chain.state, Timestamp(0)).is_none(), "no proposal has the key");
+    let change = Change::ReplaceKeys { name, consensus_key: Some(key().public()), governance_key: None };
+    let id = chain.operate(0, &Operation::Propose { changes: vec![change] });
+    chain.run(W);
+    let ready = sender.update(at(0), &chain.state, Timestamp(0)).unwrap();
+    assert!(sender.update(at(T - 1), &chain.state, Timestamp(0)).is_none());
+    let again = sender.update(at(T), &chain.state, Timestamp(0)).unwrap();
+    assert_eq!((again.id(), sender.deadline()), (ready.id(), Some(at(2 * T).moment)));
+    chain.block(&[ready.transaction().clone()]);
+    assert!(sender.update(at(2 * T), &chain.state, Timestamp(0)).is_none(), "it counts");
+    for member in [1, 2] {
+        chain.operate(member, &Operation::Approve(id));
+    }
+    chain.run(W);
+    assert!(chain.state.next_config().committee().index_of(&key().public()).is_some(), "it is decided");
+    assert_eq!(sender.deadline(), None);
 }

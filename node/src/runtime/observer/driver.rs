@@ -160,7 +160,7 @@ fn snapshot(
     candidate: Option<&Candidate>,
     at: Now,
 ) -> ObserverSnapshot {
-    let candidacy = candidate.map(|candidate| Arc::clone(candidate.candidacy()));
+    let candidacy = candidate.and_then(|candidate| candidate.candidacy().cloned());
     ObserverSnapshot::of(observer, epoch, candidacy, at)
 }
 

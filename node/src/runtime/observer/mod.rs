@@ -56,7 +56,7 @@ pub(crate) async fn start(setup: Setup, ledger: Ledger) -> anyhow::Result<Runnin
         let overview = observer.overview(base.clock.now());
         Candidate::new(base.key.clone(), observer.governance(), &overview)
     });
-    let candidacy = candidate.as_ref().map(|candidate| Arc::clone(candidate.candidacy()));
+    let candidacy = candidate.as_ref().and_then(|candidate| candidate.candidacy().cloned());
     let first = ObserverSnapshot::of(&observer, &base.epoch, candidacy, base.clock.now());
     let (publisher, snapshots, committed) =
         Publisher::new(base.clock, observer.reader(), first, measured.clone());

@@ -52,7 +52,7 @@ impl ObserverStatus<'_> {
         let epoch = self.snapshot.epoch();
         checks.extend(self::checks(&self.snapshot.overview, epoch, &self.node.public_key));
         let candidacy = self.snapshot.candidacy.as_deref();
-        checks.extend(epoch.membership.and_then(|membership| membership_check(membership, candidacy)));
+        checks.extend(epoch.membership.map(|membership| membership_check(membership, candidacy)));
         Readiness { checks }
     }
 }
@@ -122,11 +122,14 @@ fn checks(overview: &ObserverOverview, epoch: &EpochView, key: &PublicKey) -> [R
     [check("contact", in_contact, contact), check("synced", !overview.catching_up, synced)]
 }
 
-/// A node that was configured as a validator cannot do its work while its key is not in the
-/// committee. An observer has no such check.
-fn membership_check(membership: Membership, candidacy: Option<&Candidacy>) -> Option<ReadinessCheck> {
+/// A node that was configured as a validator cannot do its work while it follows. An observer has no
+/// such check.
+fn membership_check(membership: Membership, candidacy: Option<&Candidacy>) -> ReadinessCheck {
     let why = match membership {
-        Membership::Member => return None,
+        Membership::Member => {
+            "a member that follows the chain without a vote, because too few of the validators that it knew were \
+             connected. It votes again by itself when it has the blocks of the others"
+        }
         Membership::NotYetMember => {
             "not yet a member: the committee does not contain the key of this node, so it follows the chain \
              without a vote"
@@ -137,10 +140,10 @@ fn membership_check(membership: Membership, candidacy: Option<&Candidacy>) -> Op
         }
     };
     let Some(Candidacy { text, action, .. }) = candidacy else {
-        return Some(check("member", false, why.to_owned()));
+        return check("member", false, why.to_owned());
     };
     let action = action.as_ref().map(|action| format!(": {action}")).unwrap_or_default();
-    Some(check("member", false, format!("{why}. At present: {text}{action}")))
+    check("member", false, format!("{why}. At present: {text}{action}"))
 }
 
 #[cfg(test)]
@@ -198,7 +201,8 @@ mod tests {
 
     #[test]
     fn a_validator_without_a_seat_is_not_ready() {
-        assert_eq!(membership_check(Membership::Member, None), None);
+        let member = membership_check(Membership::Member, None);
+        assert!(!member.ok && member.detail.starts_with("a member that follows"), "{}", member.detail);
         let candidacy = Candidacy {
             state: CandidacyState::NotProposed,
             proposal: None,
@@ -211,9 +215,7 @@ mod tests {
         for (membership, word) in [(Membership::NotYetMember, "not yet"), (Membership::Removed, "removed")] {
             let check = membership_check(membership, Some(&candidacy));
             let said = "At present: no proposal: ask a member";
-            assert!(check.is_some_and(|check| {
-                !check.ok && check.detail.starts_with(word) && check.detail.ends_with(said)
-            }));
+            assert!(!check.ok && check.detail.starts_with(word) && check.detail.ends_with(said));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use quorate_engine::{Effects, Engine, EpochRole, Event, Fatal, Notice};
+use quorate_engine::{Effects, Engine, EpochRole, Event, Fatal, Notice, Ticket};
 use quorate_ledger::{SecretKey, TransactionId};
 use quorate_pbft::Now;
 use quorate_store::Ledger;
@@ -21,8 +21,9 @@ use crate::runtime::faults;
 use crate::runtime::inbox::Inbox;
 use crate::runtime::ordering_thread::Ended;
 use crate::runtime::publisher::Publisher;
+use crate::runtime::ready::ReadySender;
 use crate::runtime::serving::waiters::Waiters;
-use crate::runtime::status::snapshot::ValidatorSnapshot;
+use crate::runtime::status::snapshot::{Snapshot, ValidatorSnapshot};
 
 pub(crate) struct Driver {
     pub(crate) engine: Engine,
@@ -36,6 +37,8 @@ pub(crate) struct Driver {
     pub(crate) waiters: Arc<Waiters>,
     /// Who may connect.
     pub(crate) peers: PeerUpdates,
+    /// Sends READY for the next key of this node.
+    pub(crate) next_key: Option<ReadySender>,
 }
 
 /// What the driver needs to begin the next epoch.
@@ -72,9 +75,10 @@ impl Driver {
                     Next::Role(ledger) => return Ok(Ended::RoleChanged(ledger)),
                 };
             }
-            let deadline =
+            let deadlines =
                 self.engine.deadline(self.clock.now()).into_iter().chain(self.publisher.deadline());
-            let goes_on = self.inbox.wait(runtime, deadline.min(), &mut waiting);
+            let deadlines = deadlines.chain(self.next_key.as_ref().and_then(ReadySender::deadline));
+            let goes_on = self.inbox.wait(runtime, deadlines.min(), &mut waiting);
             let group = Group::of(waiting.drain(..), &self.epoch.view, &mut self.channels);
             if self.work(group)? || !goes_on {
                 return Ok(Ended::Stopped(self.engine.close()?));
@@ -88,7 +92,9 @@ impl Driver {
             self.epoch.heads.send_again();
         }
         let now = self.clock.now();
-        let (mut effects, done) = self.handle(now, std::mem::take(&mut group.events))?;
+        let mut events = std::mem::take(&mut group.events);
+        events.extend(self.ready(now));
+        let (mut effects, done) = self.handle(now, events)?;
         // Before messages leave: replies to them are screened with this position.
         self.epoch.position.send_replace(Arc::new(self.engine.position()));
         group.reply(now.moment, &mut effects, &mut self.publisher.stopwatch);
@@ -113,6 +119,21 @@ impl Driver {
         let snapshot = |before: &_, at| ValidatorSnapshot::of(engine, view, Some(before), at);
         self.publisher.publish_if_due(now.moment, snapshot);
         Ok(group.stop)
+    }
+
+    /// A READY of the next key, if an open proposal makes it the consensus key of this member and the READY
+    /// is due. While the node fetches blocks, it is not ready.
+    fn ready(&mut self, now: Now) -> Option<Event> {
+        let sender = self.next_key.as_mut()?;
+        let latest = self.publisher.latest();
+        if latest.overview.catching_up || self.engine.epoch_is_over() {
+            sender.stop();
+            return None;
+        }
+        let transaction = sender.update(now, self.engine.governance(), latest.head().timestamp)?;
+        tracing::info!(key = %sender.key(), "this node sends READY for its next key, which a proposal has");
+        // No client waits: there is no submission with this ticket.
+        Some(Event::Submitted { ticket: Ticket(u64::MAX), transaction })
     }
 
     /// Calls the engine. Returns its effects and the time after the call, which is measured if it

@@ -30,6 +30,7 @@ use crate::runtime::inbox::Inbox;
 use crate::runtime::metrics::{self, Measured};
 use crate::runtime::ordering_thread::OrderingThread;
 use crate::runtime::publisher::Publisher;
+use crate::runtime::ready::ReadySender;
 use crate::runtime::running::{RunningRole, Started};
 use crate::runtime::status::snapshot::{Latest, ValidatorSnapshot};
 use driver::{Driver, EpochChange};
@@ -86,6 +87,7 @@ pub(crate) async fn start(setup: Setup, engine: Engine, clock: Clock) -> anyhow:
         publisher,
         waiters: Arc::clone(&service.waiters),
         peers,
+        next_key: base.next_key.clone().map(ReadySender::new),
     };
     let thread = OrderingThread::start("engine", move |runtime| driver.run(runtime))?;
     let ledger = service.node.ledger.clone();

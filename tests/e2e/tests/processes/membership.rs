@@ -250,6 +250,36 @@ fn a_validator_that_missed_the_rotation_of_its_key_follows_with_the_old_one() {
     network.equal_chains(&[0, 1, 2, 3]);
 }
 
+/// The other members replace the consensus key of a validator, whose node has the new key as its next key. It
+/// sends READY for this key by itself: without it, no approval can decide.
+#[test]
+fn a_validator_whose_key_the_others_replace_sends_ready_for_its_next_key() {
+    let mut network = Network::testnet(4);
+    network.start_all();
+    let next = SecretKey::generate();
+    put_next_key(&network.validators()[1].home, &next);
+    network.stop(1);
+    network.start(1);
+    wait_until_it_signs(&network.rpc(1));
+    let keys = VALIDATORS.map(|index| governance_key(&network, index));
+    let name = network.genesis().validators()[1].name.parse().unwrap();
+    let change = Change::ReplaceKeys { name, consensus_key: Some(next.public()), governance_key: None };
+    let proposal = operate(&network, 0, &keys[0], 1, &Operation::Propose { changes: vec![change] });
+    operate(&network, 2, &keys[2], 1, &Operation::Approve(proposal.id));
+    // An approval that would decide fails before READY is in a block, and the member approves again.
+    let mut nonce = 1;
+    until("the change is decided, and the validator votes with the new key", 2 * WAIT_LIMIT, || {
+        operate(&network, 3, &keys[3], nonce, &Operation::Approve(proposal.id));
+        nonce += 1;
+        let status = network.rpc(1).try_status()?;
+        let votes = status.signing_state == Some(ValidatorSigningState::Voting);
+        (status.public_key == next.public() && votes).then_some(())
+    });
+    network.kill(3);
+    network.order_one(0);
+    network.equal_chains(&[0, 1, 2]);
+}
+
 /// All other keys were rotated while a validator was down, so it knows no key of the others. Its bootstrap
 /// addresses name the new ones. A new organisation joins in the same way, with the genesis and these
 /// addresses.
