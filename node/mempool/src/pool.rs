@@ -214,6 +214,14 @@ impl Mempool {
         }
     }
 
+    /// All held transactions, waiting or in flight, in the order of admission. Costs time in proportion
+    /// to their number; the transactions are shared.
+    pub fn transactions(&self) -> Vec<VerifiedTransaction> {
+        let mut entries: Vec<&Entry> = self.held.values().collect();
+        entries.sort_unstable_by_key(|entry| entry.arrival);
+        entries.into_iter().map(|entry| entry.transaction.clone()).collect()
+    }
+
     /// The held transaction with this id.
     pub fn get(&self, id: &TransactionId) -> Option<&VerifiedTransaction> {
         self.held.get(id).map(|entry| &entry.transaction)

@@ -37,6 +37,20 @@ fn waiting_transactions_and_their_last_expiry_are_known() {
 }
 
 #[test]
+fn all_held_transactions_are_listed_in_the_order_of_admission() {
+    let mut pool = Mempool::new(WIDE);
+    let admitted: Vec<VerifiedTransaction> =
+        (1..=5).map(|number| transaction(number, number, 200, LATER - u64::from(number))).collect();
+    for transaction in &admitted {
+        pool.admit(NOW, transaction.clone()).unwrap();
+    }
+    pool.mark_in_flight(&id(&admitted[1]));
+    pool.remove(&id(&admitted[3]));
+    let listed: Vec<TransactionId> = pool.transactions().iter().map(VerifiedTransaction::id).collect();
+    assert_eq!(listed, [0, 1, 2, 4].map(|index: usize| admitted[index].id()));
+}
+
+#[test]
 fn a_full_pool_refuses_and_evicts_nothing() {
     for limits in [MempoolLimits { max_transactions: 2, ..WIDE }, MempoolLimits { max_bytes: 400, ..WIDE }] {
         let mut pool = Mempool::new(limits);

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use quorate_engine::{Engine, EpochRole};
 use quorate_governance::State;
-use quorate_ledger::SecretKey;
+use quorate_ledger::{SecretKey, VerifiedTransaction};
 use quorate_network::PeerKey;
 use quorate_pbft::Now;
 use quorate_store::{Journal, Ledger};
@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use super::clock::Clock;
 use super::epoch::members::peer_key;
 use super::epoch::peer_lists;
-use super::ordering_thread::End;
+use super::ordering_thread::{End, Handover};
 use super::running::RunningRole;
 use super::{Setup, assembly, epoch, observer, validator};
 use crate::config::{Config, Role};
@@ -59,12 +59,12 @@ impl Addresses {
 /// # Errors
 /// Files that cannot be opened or belong to another node, or addresses that it cannot listen on.
 pub(crate) async fn start(mut setup: Setup) -> anyhow::Result<Running> {
-    let started = start_role(setup.clone(), None, Way::InForce).await?;
+    let started = start_role(setup.clone(), None, Way::InForce, &mut Vec::new()).await?;
     keep_addresses(&mut setup.config, &Addresses::of(&started.0));
     let (addresses, known) = watch::channel(Addresses::of(&started.0));
     let (failing, failure) = watch::channel(None);
     let (stop, stopped) = oneshot::channel();
-    let roles = Roles { setup, addresses, failing };
+    let roles = Roles { setup, addresses, failing, pooled: Vec::new() };
     let task = tokio::spawn(roles.run(started, stopped));
     Ok(Running { addresses: known, failure, stop, task })
 }
@@ -151,13 +151,16 @@ struct Roles {
     setup: Setup,
     addresses: watch::Sender<Addresses>,
     failing: watch::Sender<Option<Arc<str>>>,
+    /// The pool of this node when it last was a validator, while it follows. The next validator admits these
+    /// transactions again. A follower can neither order nor forward them.
+    pooled: Vec<VerifiedTransaction>,
 }
 
 impl Roles {
     /// Runs until `stop` resolves. A request to stop while the node starts again is served when it
     /// has started.
     async fn run(
-        self,
+        mut self,
         (mut role, mut ways): (RunningRole, Vec<Way>),
         mut stop: oneshot::Receiver<()>,
     ) -> anyhow::Result<()> {
@@ -194,9 +197,14 @@ impl Roles {
 
     /// Closes everything that the role has opened, then opens it for the other role. The ledger stays
     /// open: late readers of the old role would otherwise keep it locked.
-    async fn start_again(&self, role: RunningRole, way: Way) -> anyhow::Result<(RunningRole, Vec<Way>)> {
-        let ledger = role.stop().await?;
-        let started = start_role(self.setup.clone(), ledger, way).await;
+    async fn start_again(&mut self, role: RunningRole, way: Way) -> anyhow::Result<(RunningRole, Vec<Way>)> {
+        let handover = role.stop().await?;
+        let ledger = handover.map(|Handover { ledger, pooled }| {
+            // A follower has no pool. It keeps that of the validator for the next one.
+            self.pooled.extend(pooled);
+            ledger
+        });
+        let started = start_role(self.setup.clone(), ledger, way, &mut self.pooled).await;
         let (role, ways) = started.context("the node cannot start again in its other role")?;
         self.addresses.send_replace(Addresses::of(&role));
         Ok((role, ways))
@@ -221,22 +229,28 @@ const NOT_CONNECTED: &str = "too few of the validators that this node knows are 
      now, list their addresses with the new peer ids in p2p.bootstrap: node_peers of another node has both";
 
 /// Starts the node in the role that its key has in the configuration in force, or in another way.
-/// `ledger`: the open ledger, if the node ran in its other role before. Returns also the ways that the
-/// node has.
+/// `ledger`: the open ledger, if the node ran in its other role before. `pooled`: see [`Roles`]. Returns
+/// also the ways that the node has.
 async fn start_role(
     setup: Setup,
     ledger: Option<Ledger>,
     way: Way,
+    pooled: &mut Vec<VerifiedTransaction>,
 ) -> anyhow::Result<(RunningRole, Vec<Way>)> {
     let ledger = match ledger {
         Some(ledger) => ledger,
         None => data_files::open_ledger(&setup.genesis, &setup.config.ledger)?,
     };
     let ways = Way::all(&setup, ledger.governance());
-    Ok((start_in(setup, ledger, way).await?, ways))
+    Ok((start_in(setup, ledger, way, pooled).await?, ways))
 }
 
-async fn start_in(mut setup: Setup, ledger: Ledger, way: Way) -> anyhow::Result<RunningRole> {
+async fn start_in(
+    mut setup: Setup,
+    ledger: Ledger,
+    way: Way,
+    pooled: &mut Vec<VerifiedTransaction>,
+) -> anyhow::Result<RunningRole> {
     if way != Way::InForce {
         if way == Way::FollowWithNext
             && let Some(next) = setup.next_key.take()
@@ -257,10 +271,11 @@ async fn start_in(mut setup: Setup, ledger: Ledger, way: Way) -> anyhow::Result<
             EpochRole::Follower(ledger)
         }
     };
+    let pooled = std::mem::take(pooled);
     // The blocks of the journal may have ended the epoch, so the key may be another one now.
     match opened {
         EpochRole::Member(engine) => {
-            validator::start(setup.with_key_in_force(engine.governance()), engine, clock).await
+            validator::start(setup.with_key_in_force(engine.governance()), engine, clock, pooled).await
         }
         EpochRole::Follower(ledger) => {
             observer::start(setup.with_key_in_force(ledger.governance()), ledger).await
@@ -298,114 +313,5 @@ fn keep_addresses(config: &mut Config, addresses: &Addresses) {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use std::path::Path;
-
-    use quorate_genesis::TestNetwork;
-    use tokio::net::TcpStream;
-
-    use super::*;
-    use crate::config;
-
-    fn config(home: &Path, listen: &str) -> Config {
-        let text = format!("[p2p]\nlisten = [\"{listen}\"]\n[rpc]\nlisten = \"127.0.0.1:0\"\n");
-        std::fs::write(home.join("config.toml"), text).unwrap();
-        config::read(home, &config::Overrides::default()).unwrap()
-    }
-
-    #[test]
-    fn a_node_that_starts_again_uses_the_ports_that_the_system_chose() {
-        let home = tempfile::tempdir().unwrap();
-        let p2p = vec!["/ip4/127.0.0.1/tcp/4242/p2p/16Uiu2HAm".to_owned(), "/ip6/::1/tcp/4343".to_owned()];
-        let addresses = Addresses { rpc: "127.0.0.1:8888".parse().unwrap(), p2p };
-        let kept = |listen: &str| {
-            let mut config = config(home.path(), listen);
-            keep_addresses(&mut config, &addresses);
-            (config.rpc.listen.to_string(), config.p2p_listen)
-        };
-        let rpc = "127.0.0.1:8888".to_owned();
-        assert_eq!(kept("/ip4/127.0.0.1/tcp/0"), (rpc.clone(), vec!["/ip4/127.0.0.1/tcp/4242".to_owned()]));
-        assert_eq!(kept("/ip6/::1/tcp/0"), (rpc.clone(), vec!["/ip6/::1/tcp/4343".to_owned()]));
-        let fixed = "/ip4/127.0.0.1/tcp/9000";
-        assert_eq!(kept(fixed), (rpc, vec![fixed.to_owned()]), "a configured port stays");
-    }
-
-    #[test]
-    fn only_a_key_that_the_ledger_does_not_know_opens_another_way() {
-        let home = tempfile::tempdir().unwrap();
-        let network = TestNetwork::seeded(4, 1);
-        let state = network.genesis().governance_state();
-        let stranger = TestNetwork::seeded(1, 9).keys()[0].clone();
-        let (member, other) = (network.keys()[0].clone(), network.keys()[1].clone());
-        let ways = |next: Option<&SecretKey>, source: Option<&SecretKey>| {
-            let mut config = config(home.path(), "/ip4/127.0.0.1/tcp/0");
-            let address = |key: &SecretKey| {
-                let id = quorate_network::peer_id_text(&peer_key(&key.public())).unwrap();
-                format!("/ip4/127.0.0.1/tcp/9000/p2p/{id}")
-            };
-            config.p2p_bootstrap = source.map(address).into_iter().collect();
-            let (genesis, key, name) = (network.genesis().clone(), member.clone(), "bank-a".to_owned());
-            let setup = Setup { genesis, key, next_key: next.cloned(), name, config, log_level: None };
-            Way::all(&setup, &state)
-        };
-        assert_eq!(ways(None, None), [Way::InForce]);
-        assert_eq!(ways(Some(&stranger), None), [Way::InForce, Way::FollowWithNext]);
-        assert_eq!(ways(Some(&other), Some(&other)), [Way::InForce], "in force already");
-        assert_eq!(ways(None, Some(&stranger)), [Way::InForce, Way::Follow]);
-        assert_eq!(ways(None, Some(&member)), [Way::InForce], "the own key is no source");
-        let both = ways(Some(&stranger), Some(&TestNetwork::seeded(1, 8).keys()[0]));
-        let tried: Vec<Way> = both.iter().map(|way| way.next(&both)).collect();
-        assert_eq!(tried, [Way::FollowWithNext, Way::Follow, Way::InForce]);
-    }
-
-    /// It would count in the quorum, and could not vote.
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_candidate_with_the_journal_of_another_key_does_not_start() {
-        let home = tempfile::tempdir().unwrap();
-        let genesis = TestNetwork::seeded(4, 1).genesis().clone();
-        let keys = TestNetwork::seeded(2, 9).keys().to_vec();
-        let mut config = config(home.path(), "/ip4/127.0.0.1/tcp/0");
-        config.ledger = home.path().join("ledger.redb");
-        config.journal = home.path().join("journal.redb");
-        let journal = Some(config.journal.as_path());
-        let initial = genesis.governance_state();
-        data_files::create(&genesis, &initial, &keys[1].public(), &config.ledger, journal).unwrap();
-        let (key, name) = (keys[0].clone(), "candidate".to_owned());
-        let setup = Setup { genesis, key, next_key: None, name, config, log_level: None };
-        let error = start_role(setup, None, Way::InForce).await.map(drop).unwrap_err();
-        assert!(format!("{error:#}").contains("start with --init"), "{error:#}");
-    }
-
-    /// A validator that is not yet a member, since another role needs a network. The ledger passes
-    /// from one start to the next.
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_role_that_has_changed_starts_again_at_the_same_addresses() {
-        let home = tempfile::tempdir().unwrap();
-        let genesis = TestNetwork::seeded(4, 1).genesis().clone();
-        let key = TestNetwork::seeded(1, 9).keys()[0].clone();
-        let mut config = config(home.path(), "/ip4/127.0.0.1/tcp/0");
-        config.ledger = home.path().join("ledger.redb");
-        let initial = genesis.governance_state();
-        data_files::create(&genesis, &initial, &key.public(), &config.ledger, None).unwrap();
-        let mut setup =
-            Setup { genesis, key, next_key: None, name: "candidate".to_owned(), config, log_level: None };
-
-        let started = start_role(setup.clone(), None, Way::InForce).await.unwrap();
-        let (first, ending) = (Addresses::of(&started.0), started.0.ending.clone());
-        keep_addresses(&mut setup.config, &first);
-        let (addresses, mut known) = watch::channel(first.clone());
-        let (failing, failure) = watch::channel(None);
-        let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(Roles { setup, addresses, failing }.run(started, stopped));
-
-        ending.send_replace(Some(End::RoleChanged));
-        timeout(Duration::from_secs(60), known.changed()).await.unwrap().unwrap();
-        let again = known.borrow().clone();
-        assert_eq!((again.rpc, again.p2p), (first.rpc, first.p2p));
-        TcpStream::connect(first.rpc).await.unwrap();
-        assert!(failure.borrow().is_none());
-        stop.send(()).unwrap();
-        task.await.unwrap().unwrap();
-    }
-}
+#[path = "node_tests.rs"]
+mod tests;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::Context;
+use quorate_ledger::VerifiedTransaction;
 use quorate_store::Ledger;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -21,18 +22,32 @@ pub(crate) enum End {
 /// The reason why a node ended by itself, once it has.
 pub(crate) type Ending = watch::Sender<Option<End>>;
 
+/// What the thread leaves for the next role of the node.
+pub(crate) struct Handover {
+    /// The open ledger.
+    pub(crate) ledger: Ledger,
+    /// The transactions of the pool of a validator; no more than its limits permit. A follower has none.
+    pub(crate) pooled: Vec<VerifiedTransaction>,
+}
+
+impl From<Ledger> for Handover {
+    fn from(ledger: Ledger) -> Self {
+        Handover { ledger, pooled: Vec::new() }
+    }
+}
+
 /// What the thread returns if it does not fail.
 pub(crate) enum Ended {
     /// It was stopped.
-    Stopped(Ledger),
-    /// An epoch has begun in which the node has the other role, which continues with this ledger.
-    RoleChanged(Ledger),
+    Stopped(Handover),
+    /// An epoch has begun in which the node has another role or key.
+    RoleChanged(Handover),
 }
 
 /// A started thread.
 pub(crate) struct OrderingThread {
-    /// Returns the ledger, unless the thread failed.
-    pub(crate) handle: JoinHandle<Option<Ledger>>,
+    /// Returns what the next role continues with, unless the thread failed.
+    pub(crate) handle: JoinHandle<Option<Handover>>,
     /// For other parts without which the node must not continue.
     pub(crate) ending: Ending,
     pub(crate) ended: watch::Receiver<Option<End>>,
@@ -60,13 +75,13 @@ fn spawn(
     name: &str,
     work: impl FnOnce(&Runtime) -> anyhow::Result<Ended> + Send + 'static,
     ending: Ending,
-) -> std::io::Result<JoinHandle<Option<Ledger>>> {
+) -> std::io::Result<JoinHandle<Option<Handover>>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let run = move || {
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| work(&runtime)));
-        let (end, ledger) = match outcome {
-            Ok(Ok(Ended::Stopped(ledger))) => return Some(ledger),
-            Ok(Ok(Ended::RoleChanged(ledger))) => (End::RoleChanged, Some(ledger)),
+        let (end, handover) = match outcome {
+            Ok(Ok(Ended::Stopped(handover))) => return Some(handover),
+            Ok(Ok(Ended::RoleChanged(handover))) => (End::RoleChanged, Some(handover)),
             Ok(Err(fatal)) => (End::Failed(format!("{fatal:#}").into()), None),
             Err(panic) => {
                 let cause = format!(
@@ -77,7 +92,7 @@ fn spawn(
             }
         };
         ending.send_replace(Some(end));
-        ledger
+        handover
     };
     std::thread::Builder::new().name(name.to_owned()).spawn(run)
 }

@@ -10,14 +10,13 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use quorate_network::Network;
 use quorate_rpc::AdminServer;
-use quorate_store::Ledger;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::assembly::Connected;
 use super::known_addresses;
-use super::ordering_thread::{End, Ending, OrderingThread};
+use super::ordering_thread::{End, Ending, Handover, OrderingThread};
 use super::serving::server::Serving;
 
 /// How often a node looks whether it is isolated.
@@ -45,7 +44,7 @@ pub(crate) struct RunningRole {
     network: Network,
     /// Queues the request to end behind all other work of the ordering thread.
     end_thread: BoxFuture<'static, ()>,
-    thread: thread::JoinHandle<Option<Ledger>>,
+    thread: thread::JoinHandle<Option<Handover>>,
     ended: watch::Receiver<Option<End>>,
     /// Ends the role.
     #[cfg(test)]
@@ -131,11 +130,11 @@ impl RunningRole {
     }
 
     /// Stops cleanly: finishes pending responses, closes connections, and makes everything durable.
-    /// Returns the ledger, with which the other role continues.
+    /// Returns what the next role continues with.
     ///
     /// # Errors
     /// If the node failed before or while stopping.
-    pub(crate) async fn stop(self) -> anyhow::Result<Option<Ledger>> {
+    pub(crate) async fn stop(self) -> anyhow::Result<Option<Handover>> {
         self.stopping.store(true, Ordering::Release);
         self.rpc.shutdown().await;
         if let Some(admin) = self.admin {

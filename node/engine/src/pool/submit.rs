@@ -109,6 +109,12 @@ impl Engine {
         now.wall.max(self.driver.replica().tip().timestamp)
     }
 
+    /// All transactions of the pool, in the order of admission, for a node that ends this engine and goes
+    /// on with another key or role.
+    pub fn pooled(&self) -> Vec<VerifiedTransaction> {
+        self.pool.mempool.transactions()
+    }
+
     /// Whether the pool holds a transaction.
     pub fn is_pending(&self, id: &TransactionId) -> bool {
         self.pool.mempool.contains(id)

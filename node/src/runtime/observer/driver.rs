@@ -58,18 +58,18 @@ impl Driver {
             while self.observer.epoch_is_over() {
                 self = match self.next_epoch()? {
                     Next::Epoch(driver) => driver,
-                    Next::Role(ledger) => return Ok(Ended::RoleChanged(ledger)),
+                    Next::Role(ledger) => return Ok(Ended::RoleChanged(ledger.into())),
                 };
             }
             let deadlines = self.observer.deadline().into_iter().chain(self.publisher.deadline());
             let deadlines = deadlines.chain(self.candidate.as_ref().and_then(Candidate::deadline));
             let goes_on = self.inbox.wait(runtime, deadlines.min(), &mut waiting);
             if self.work(waiting.drain(..))? || !goes_on {
-                return Ok(Ended::Stopped(self.observer.into_ledger()?));
+                return Ok(Ended::Stopped(self.observer.into_ledger()?.into()));
             }
             if !self.observer.epoch_is_over() && self.should_vote() {
                 tracing::warn!("the node has what the validators have, and starts to vote");
-                return Ok(Ended::RoleChanged(self.observer.into_ledger()?));
+                return Ok(Ended::RoleChanged(self.observer.into_ledger()?.into()));
             }
         }
     }

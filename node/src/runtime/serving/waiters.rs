@@ -55,6 +55,14 @@ impl Waiters {
         }
     }
 
+    /// Notifies all requests that wait: the node goes on in another role, in which the status of their
+    /// transactions is this one.
+    pub(crate) fn role_ended(&self, status: &TransactionStatus) {
+        for sender in std::mem::take(&mut *self.lock()).into_values().flatten() {
+            let _ = sender.send(status.clone());
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -94,6 +102,17 @@ impl Drop for Waiter<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_end_of_a_role_ends_all_waits() {
+        let waiters = Waiters::default();
+        let ids = [1, 2].map(|number| TransactionId::from_bytes([number; 32]));
+        let [mut first, mut second] = ids.map(|id| waiters.wait_for(id));
+        waiters.role_ended(&TransactionStatus::Pending);
+        assert_eq!(first.end().await, Some(TransactionStatus::Pending));
+        assert_eq!(second.end().await, Some(TransactionStatus::Pending));
+        assert!(waiters.lock().is_empty());
+    }
 
     #[test]
     fn dropping_a_waiter_removes_its_entry() {

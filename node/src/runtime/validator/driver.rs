@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use quorate_api::TransactionStatus;
 use quorate_engine::{Effects, Engine, EpochRole, Event, Fatal, Notice, Ticket};
-use quorate_ledger::{SecretKey, TransactionId};
+use quorate_ledger::{PublicKey, SecretKey, TransactionId, VerifiedTransaction};
 use quorate_pbft::Now;
 use quorate_store::Ledger;
 use tokio::runtime::Runtime;
@@ -19,7 +20,7 @@ use crate::runtime::epoch::peer_lists::PeerUpdates;
 use crate::runtime::epoch::{EpochSource, EpochView};
 use crate::runtime::faults;
 use crate::runtime::inbox::Inbox;
-use crate::runtime::ordering_thread::Ended;
+use crate::runtime::ordering_thread::{Ended, Handover};
 use crate::runtime::publisher::Publisher;
 use crate::runtime::ready::ReadySender;
 use crate::runtime::serving::waiters::Waiters;
@@ -57,7 +58,7 @@ pub(crate) struct EpochChange {
 #[expect(clippy::large_enum_variant, reason = "it is moved once, never kept")]
 enum Next {
     Epoch(Driver),
-    Role(Ledger),
+    Role(Handover),
 }
 
 impl Driver {
@@ -72,7 +73,7 @@ impl Driver {
             while self.engine.epoch_is_over() {
                 self = match self.next_epoch()? {
                     Next::Epoch(driver) => driver,
-                    Next::Role(ledger) => return Ok(Ended::RoleChanged(ledger)),
+                    Next::Role(handover) => return Ok(Ended::RoleChanged(handover)),
                 };
             }
             let deadlines =
@@ -81,7 +82,8 @@ impl Driver {
             let goes_on = self.inbox.wait(runtime, deadlines.min(), &mut waiting);
             let group = Group::of(waiting.drain(..), &self.epoch.view, &mut self.channels);
             if self.work(group)? || !goes_on {
-                return Ok(Ended::Stopped(self.engine.close()?));
+                let pooled = self.engine.pooled();
+                return Ok(Ended::Stopped(Handover { ledger: self.engine.close()?, pooled }));
             }
         }
     }
@@ -159,15 +161,14 @@ impl Driver {
         let now = self.clock.now();
         let latest = self.publisher.latest();
         let last = ValidatorSnapshot::of(&self.engine, &self.epoch.view, Some(&latest), now);
+        let pooled = self.engine.pooled();
         let (next, effects) = self.engine.next_epoch(std::slice::from_ref(&self.next.key), now)?;
         let engine = match next {
             EpochRole::Member(engine) => engine,
             EpochRole::Follower(ledger) => {
-                tracing::warn!(
-                    "an epoch has begun whose committee does not contain the key of this node: the node starts \
-                     again, with its next key if that is a member's, or else as a follower without a vote"
-                );
-                return Ok(Next::Role(ledger));
+                let next_key = self.next_key.as_ref().map(ReadySender::key);
+                leave(&ledger, next_key.as_ref(), &pooled, &self.waiters);
+                return Ok(Next::Role(Handover { ledger, pooled }));
             }
         };
         let EpochChange { source, maker, views, reception, .. } = &self.next;
@@ -225,6 +226,28 @@ impl Driver {
         } else {
             self.engine.end_of(id).map_or(TransactionState::Unknown, TransactionState::Ended)
         }
+    }
+}
+
+/// An epoch has begun whose committee does not contain the key of this node. Ends the waits of clients: their
+/// transactions stay pending if the node goes on as a member with its next key.
+fn leave(ledger: &Ledger, next_key: Option<&PublicKey>, pooled: &[VerifiedTransaction], waiters: &Waiters) {
+    let committee = ledger.governance().next_config().committee();
+    if next_key.is_some_and(|key| committee.index_of(key).is_some()) {
+        tracing::warn!(
+            pooled = pooled.len(),
+            "an epoch has begun whose committee contains the next key of this node: the node starts again with it, \
+             and keeps the transactions of its pool"
+        );
+        waiters.role_ended(&TransactionStatus::Pending);
+    } else {
+        tracing::warn!(
+            pooled = pooled.len(),
+            "an epoch has begun whose committee contains no key of this node: the node starts again as a follower \
+             without a vote. It drops the transactions of its pool. The other validators have those that gossip \
+             brought them; clients should submit the others again, at another node"
+        );
+        waiters.role_ended(&TransactionStatus::Unknown);
     }
 }
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use quorate_engine::Engine;
-use quorate_ledger::{Height, SignatureCache};
+use quorate_ledger::{Height, SignatureCache, VerifiedTransaction};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
@@ -26,6 +26,7 @@ use crate::runtime::Setup;
 use crate::runtime::assembly::{Base, Connected};
 use crate::runtime::clock::Clock;
 use crate::runtime::epoch::EpochViews;
+use crate::runtime::epoch::peer_lists::PeerUpdates;
 use crate::runtime::inbox::Inbox;
 use crate::runtime::metrics::{self, Measured};
 use crate::runtime::ordering_thread::OrderingThread;
@@ -46,21 +47,25 @@ use verify::Verifier;
 /// minute.
 const SIGNATURES_REMEMBERED: usize = 200_000;
 
-/// Assembles and starts a validator with this engine, whose key is that of the setup.
+/// Assembles and starts a validator with this engine, whose key is that of the setup. It admits the
+/// transactions in `pooled` again, which an earlier role of this node had in its pool.
 ///
 /// # Errors
 /// As [`crate::runtime::start`].
-pub(crate) async fn start(setup: Setup, engine: Engine, clock: Clock) -> anyhow::Result<RunningRole> {
+pub(crate) async fn start(
+    setup: Setup,
+    engine: Engine,
+    clock: Clock,
+    pooled: Vec<VerifiedTransaction>,
+) -> anyhow::Result<RunningRole> {
     let (state, config) = (engine.governance().clone(), engine.config().clone());
     let (base, log_level) = Base::of(setup, state, config, Vec::new(), clock);
     let (connected, events, mut peers) = base.connect(engine.reader(), log_level).await?;
-    if !has_stable_checkpoint(&engine, &base) {
-        let before = base.members_before(&engine.reader()).context("cannot read the ledger")?;
-        peers.epoch_began(&before, base.epoch.members.keys());
-        peers.update(engine.governance());
-    }
+    admit_members_before(&engine, &base, &mut peers)?;
 
     let (sender, inbox) = Inbox::new(base.clock);
+    let again = ValidatorWork::Gossiped { epoch: base.epoch.epoch(), transactions: pooled };
+    sender.try_send(again).context("a new queue is full")?;
     let (views, epochs) = watch::channel(Arc::clone(&base.epoch));
     let verifier = verifier(&base, &epochs, &sender)?;
     let measured = Measured::new();
@@ -107,11 +112,16 @@ pub(crate) async fn start(setup: Setup, engine: Engine, clock: Clock) -> anyhow:
     }))
 }
 
-/// Whether the epoch has a stable checkpoint. Until then, the members of the epoch before serve and
-/// fetch blocks, also after a restart.
-fn has_stable_checkpoint(engine: &Engine, base: &Base) -> bool {
+/// Until the epoch has a stable checkpoint, the members of the epoch before serve and fetch blocks, also
+/// after a restart.
+fn admit_members_before(engine: &Engine, base: &Base, peers: &mut PeerUpdates) -> anyhow::Result<()> {
     let stable = engine.stable_checkpoint().map(|stable| stable.checkpoint().height);
-    stable.is_some_and(|stable| stable >= base.epoch.config.epoch_start())
+    if stable.is_none_or(|stable| stable < base.epoch.config.epoch_start()) {
+        let before = base.members_before(&engine.reader()).context("cannot read the ledger")?;
+        peers.epoch_began(&before, base.epoch.members.keys());
+        peers.update(engine.governance());
+    }
+    Ok(())
 }
 
 /// Starts the threads that verify transactions.
