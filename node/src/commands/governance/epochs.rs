@@ -30,8 +30,8 @@ Example:
   quorate governance epochs --genesis genesis.toml --out epochs.json
   quorate verify receipt.json --genesis genesis.toml --epochs epochs.json
 
-Run the first command again after each change of members or keys. A receipt needs the proofs up to its
-epoch; more of them do no harm.")]
+Run the first command again after each new epoch. A receipt needs the proofs up to its epoch; more of
+them do no harm.")]
 pub(crate) struct EpochsArgs {
     #[command(flatten)]
     node: Node,

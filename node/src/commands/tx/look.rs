@@ -66,8 +66,7 @@ Example:
   quorate tx receipt ID --output json > receipt.json
   quorate verify receipt.json --genesis genesis.toml
 
-A receipt of epoch 0 needs nothing else. For a receipt of a later epoch, after members or keys have
-changed, store the epoch proofs too:
+A receipt of epoch 0 needs nothing else. For a receipt of a later epoch, store the epoch proofs too:
 
   quorate governance epochs --genesis genesis.toml --out epochs.json
   quorate verify receipt.json --genesis genesis.toml --epochs epochs.json")]

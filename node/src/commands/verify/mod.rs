@@ -36,10 +36,11 @@ Get the genesis file from a source you trust: a receipt proves what validators s
 defines who these validators are.
 
 Later epochs:
-  The genesis names the members of epoch 0. Each change of members or keys begins a new epoch. An epoch
-  proof is the last block of an epoch, signed by a quorum of its members, with the members of the next
-  epoch. So the epoch proofs lead from the genesis to the members that signed the receipt. Without the
-  proofs up to its epoch, a receipt is unproven: neither valid nor invalid. Get them once, as a file:
+  The genesis names the members of epoch 0. A change of members or keys, a renewal, or a change of most
+  parameters begins a new epoch. An epoch proof is the last block of an epoch, signed by a quorum of its
+  members, with the members of the next epoch. So the epoch proofs lead from the genesis to the members
+  that signed the receipt. Without the proofs up to its epoch, a receipt is unproven: neither valid nor
+  invalid. Get them once, as a file:
 
   quorate governance epochs --genesis genesis.toml --out epochs.json --rpc http://127.0.0.1:8545
   quorate verify receipt.json --genesis genesis.toml --epochs epochs.json
