@@ -97,7 +97,11 @@ pub(crate) struct QuotaArgs {
     acting: Acting,
 }
 
-/// Propose to revoke a client of any member, for ever.
+/// Propose to revoke a client of any member.
+///
+/// A quorum of the members approves it. The key cannot be added again while the member of the
+/// client stays. If that member is removed, the revocation is lost, too. In the submit mode open,
+/// a revocation excludes no key.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:

@@ -82,13 +82,13 @@ pub(crate) struct RemoveArgs {
 ///
 /// A quorum of the members approves it; the validator itself need not. A new governance key takes
 /// effect without anything else. A new consensus key is that of a candidate, as with `add`: its
-/// node must run, catch up and send READY (`quorate validator ready`) before the last member
-/// approves. Start that node in a new home, without data of the old key.
+/// node must run, catch up and be ready before the last member approves (it sends READY by itself).
+/// Start that node in a new home, without data of the old key.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  quorate validator replace bank-2 --governance-key 0x02… --key governance.pem        the governance key is lost
-  quorate validator replace bank-2 --consensus-key 0x03… --governance-key 0x02… --key governance.pem      both are
+  quorate validator replace bank-2 --governance-key 0x02… --key governance.pem  the governance key is lost
+  quorate validator replace bank-2 --consensus-key 0x03… --governance-key 0x02… --key governance.pem  both keys are lost
 
 Exit code 0 if the proposal was made, 3 if it was not.")]
 #[command(group = clap::ArgGroup::new("new").required(true).multiple(true))]

@@ -13,9 +13,12 @@ const SUBMIT_MODE: &str = "clients.submit";
 
 /// Propose other values of parameters.
 ///
-/// The names are those of the genesis file, as in consensus.window, and those of
-/// `quorate governance status`. clients.submit may be open or registry. Parameters that contradict each
-/// other must change in one proposal: give several names and values.
+/// The names are those of the genesis file, as in consensus.window, and those of `quorate
+/// governance status`: all numbers of the genesis tables block, consensus, mempool and governance
+/// except block.max_transaction_lifetime_ms. clients.submit may be open or registry.
+///
+/// Parameters that contradict each other must change in one proposal: give several names and
+/// values.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

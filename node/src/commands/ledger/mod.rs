@@ -25,9 +25,12 @@ use crate::genesis_file;
 /// Verify, export, import and compare chains.
 ///
 /// A chain is in the home of a stopped node, behind the JSON-RPC of a running node, or in an
-/// export. An export is one file that can be verified with the genesis alone. The export of a
-/// running node is its backup: the node keeps running, the command checks every block as it
-/// arrives, and the same command later adds the new blocks.
+/// export. An export is one file that can be verified with the genesis alone. If the network took
+/// over clients, verify, export and import also need genesis.clients beside the genesis. Receipts
+/// do not.
+///
+/// The export of a running node is its backup: the node keeps running, the command checks every
+/// block as it arrives, and the same command later adds the new blocks.
 ///
 /// `verify`, `export` and `compare` only read a ledger: they change nothing in it and need no write
 /// permission. `import` writes it.
