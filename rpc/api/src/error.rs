@@ -117,7 +117,7 @@ kinds! {
     /// The stream would begin too far above this node's newest block, which is in
     /// `data.head_height`; another node may be further ahead.
     Syncing = ("syncing", -32040, true),
-    /// The node is starting or stopping, or the method is not served there.
+    /// The node is stopping, or it failed to read its ledger; use another node.
     Unavailable = ("unavailable", -32041, true),
     /// The node is at one of its limits: it did not run the request, or it has no memory for the
     /// response.

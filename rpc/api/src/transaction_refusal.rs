@@ -7,7 +7,7 @@ use crate::error::{ErrorKind, RpcError};
 /// When to try again after a full pool or a sender's full quota: a few blocks later.
 const POOL_RETRY_MS: u64 = 500;
 
-/// When to try again with a node that is starting or stopping.
+/// When to try again with a node that is stopping, or that failed to read its ledger.
 const NODE_RETRY_MS: u64 = 2000;
 
 /// The kind of error for a transaction that the configuration does not permit.
