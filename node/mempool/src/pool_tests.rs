@@ -40,7 +40,7 @@ fn waiting_transactions_and_their_last_expiry_are_known() {
 fn all_held_transactions_are_listed_in_the_order_of_admission() {
     let mut pool = Mempool::new(WIDE);
     let admitted: Vec<VerifiedTransaction> =
-        (1..=5).map(|number| transaction(number, number, 200, LATER - u64::from(number))).collect();
+        (1..=5).map(|number| transaction(number, number.into(), 200, LATER - u64::from(number))).collect();
     for transaction in &admitted {
         pool.admit(NOW, transaction.clone()).unwrap();
     }

@@ -7,7 +7,7 @@ use quorate_ledger::PublicKey;
 use quorate_network::{AddressSettings, PeerKey, peer_id_text};
 
 use super::raw::RawConfig;
-use super::{Config, ConfigErrors, Role};
+use super::{Config, ConfigErrors, LISTED_OBSERVERS_MAX, Role};
 
 /// Upper limit of addresses in one list.
 pub(super) const MAX_ADDRESSES: usize = 64;

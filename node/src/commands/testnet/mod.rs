@@ -11,7 +11,7 @@ use quorate_ledger::SecretKey;
 use quorate_network::{PeerKey, peer_id_text};
 
 use crate::commands;
-use crate::config::Role;
+use crate::config::{LISTED_OBSERVERS_MAX, Role};
 use crate::data_files;
 use crate::exit::Outcome;
 use crate::files::{self, Access, NewDirectory};

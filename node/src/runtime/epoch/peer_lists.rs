@@ -175,20 +175,22 @@ mod tests {
         assert_eq!(lists.observers, expected.into_iter().collect::<Vec<_>>());
     }
 
-    /// A proposal of this member, which adds these keys.
+    /// A proposal of this member, which gives these keys to the first members.
     type Proposed = (u16, std::ops::Range<u64>);
 
     /// The state after blocks with these proposals, one in each.
     fn proposed(network: &TestNetwork, proposals: &[Proposed]) -> State {
         let mut state = network.genesis().governance_state();
         for (number, (member, seeds)) in (1..).zip(proposals.iter().cloned()) {
-            let change = |seed: u64| Change::AddMember {
-                name: format!("member-{seed}").parse().unwrap(),
-                consensus_key: key(seed),
-                governance_key: TestNetwork::seeded(2, seed).keys()[1].public(),
+            let members = state.next_config().members().to_vec();
+            let change = |(member, seed): (&Member, u64)| Change::ReplaceKeys {
+                name: member.name.clone(),
+                consensus_key: Some(key(seed)),
+                governance_key: None,
             };
-            let payload = Operation::Propose { changes: seeds.map(change).collect() }.to_bytes();
-            let sender = network.governance_key(ReplicaId(*&member)).public();
+            let changes = members.iter().zip(seeds).map(change).collect();
+            let payload = Operation::Propose { changes }.to_bytes();
+            let sender = network.governance_key(ReplicaId(member)).public();
             let id = TransactionId::from_bytes([number; 32]);
             let transactions = [GovernanceTransaction { id, sender, payload: &payload }];
             let (height, hash) = (Height(number.into()), BlockHash::from_bytes([number; 32]));
@@ -199,36 +201,31 @@ mod tests {
         state
     }
 
-    fn keys_of(mut seeds: Vec<u64>) -> Vec<PeerKey> {
-        seeds.dedup();
-        let keys: BTreeSet<PeerKey> = seeds.into_iter().map(|seed| peer_key(&key(seed))).collect();
-        keys.into_iter().collect()
-    }
+    /// Proposals of three members, each with as many candidates as a committee of 22 permits: twice f.
+    const MANY: [Proposed; 6] =
+        [(0, 100..107), (0, 200..207), (1, 300..307), (1, 400..407), (2, 500..507), (2, 600..607)];
 
     #[test]
     fn the_candidates_of_one_member_do_not_keep_out_those_of_another() {
-        let network = TestNetwork::seeded(7, 1);
-        let none = |_: &PeerKey| false;
-        let many = [(0, 100..116), (0, 200..216), (1, 300..316), (1, 400..416)];
-        let state = proposed(&network, &many);
-        let listed: Vec<PeerKey> = candidates(&state, none).into_iter().collect();
-        let half: Vec<u64> = (100..116).chain(300..316).collect();
-        assert_eq!(listed, keys_of(half), "sixteen of each, of the oldest proposals");
-
-        let state = proposed(&network, &[&many[..], &[(2, 500..502), (3, 100..102)]].concat());
-        let chosen = candidates(&state, none);
-        assert_eq!(chosen.len(), CANDIDATES_MAX);
-        let of = |seeds: std::ops::Range<u64>| {
+        let network = TestNetwork::seeded(22, 1);
+        let count = |chosen: &BTreeSet<PeerKey>, seeds: std::ops::Range<u64>| {
             seeds.filter(|seed| chosen.contains(&peer_key(&key(*seed)))).count()
         };
-        assert_eq!((of(500..502), of(300..316)), (2, 15));
-        assert_eq!(of(100..116), 15, "a key that two members propose counts once");
+        let chosen = candidates(&proposed(&network, &MANY), |_| false);
+        let counts = [100, 200, 300, 400, 500, 600].map(|first| count(&chosen, first..first + 7));
+        assert_eq!(counts, [7, 4, 7, 4, 7, 3], "in turns, and each with its oldest proposal first");
+
+        let others = [(3, 700..702), (4, 100..101)];
+        let chosen = candidates(&proposed(&network, &[&MANY[..], &others].concat()), |_| false);
+        let counts = [100, 200, 300, 400, 500, 600].map(|first| count(&chosen, first..first + 7));
+        assert_eq!(counts, [7, 3, 7, 3, 7, 3], "a key that two members propose counts once");
+        assert_eq!((count(&chosen, 700..702), chosen.len()), (2, CANDIDATES_MAX));
     }
 
     #[test]
     fn each_kind_of_observer_has_its_own_limit() {
-        let network = TestNetwork::seeded(7, 1);
-        let state = proposed(&network, &[(0, 100..116), (1, 300..316), (2, 500..516)]);
+        let network = TestNetwork::seeded(22, 1);
+        let state = proposed(&network, &MANY);
         let settings: Vec<PublicKey> = (1000..1040).map(key).collect();
         let left: Vec<PeerKey> = (2000..2040).map(|seed| peer_key(&key(seed))).collect();
         let lists = peers_of(&state, &settings, &left, &[]);
