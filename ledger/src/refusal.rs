@@ -72,6 +72,17 @@ pub enum Refusal {
         /// The number of bytes that the pool would hold with this one.
         bytes: u64,
     },
+    /// The share of the pool is used up that the clients of the sender's member have together, in the
+    /// submit mode `registry`. The client may try again a little later.
+    #[error(
+        "with it, the clients of the sender's member would have {transactions} transactions of {bytes} bytes in the pool together, which is more than the member's share; try again"
+    )]
+    MemberShare {
+        /// The number of transactions of these clients that the pool would hold with this one.
+        transactions: u64,
+        /// The number of bytes of these clients that the pool would hold with this one.
+        bytes: u64,
+    },
     /// This sender's quota in the pool is used up. The client may try again a little later.
     #[error(
         "with it, the sender would have {transactions} transactions of {bytes} bytes in the pool, which is too much; try again"

@@ -9,6 +9,7 @@ use quorate_pbft::{Input, Now, Request};
 use crate::engine::Engine;
 use crate::event::{Effects, End, Ended, Notice};
 use crate::fatal::Fatal;
+use crate::pool::share;
 
 impl Engine {
     /// Serves one request of the replica.
@@ -137,7 +138,8 @@ impl Engine {
                 let Some(transaction) = block.body().transaction(index) else { continue };
                 // This node verified it before it put the block in flight, or before it journaled it.
                 let transaction = VerifiedTransaction::from_own_storage(transaction);
-                self.pool.return_transaction(now.moment, time, transaction);
+                let share = share::of_returned(self.storage.execution(), &transaction);
+                self.pool.return_transaction(now.moment, time, share, transaction);
             }
         }
     }

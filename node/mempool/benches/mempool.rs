@@ -8,7 +8,7 @@ use quorate_ledger::{
     ChainId, Payload, PublicKey, SecretKey, Timestamp, Transaction, TransactionId, TransactionLimits,
     VerifiedTransaction,
 };
-use quorate_mempool::{Mempool, MempoolLimits, Selection};
+use quorate_mempool::{Mempool, MempoolLimits, Selection, Share};
 
 const COUNT: u32 = 50_000;
 const SENDERS: u32 = 1000;
@@ -53,7 +53,7 @@ fn transactions() -> Vec<VerifiedTransaction> {
 fn full(transactions: &[VerifiedTransaction]) -> Mempool {
     let mut pool = Mempool::new(LIMITS);
     for transaction in transactions {
-        pool.admit(NOW, transaction.clone()).unwrap();
+        pool.admit(NOW, Share::Common, transaction.clone()).unwrap();
     }
     pool
 }

@@ -1,6 +1,7 @@
 //! The pool of transactions that wait for a block.
 //!
-//! The pool admits verified transactions within limits. It selects the oldest first, with
+//! The pool admits verified transactions within limits. Besides those of the pool and of each sender,
+//! the owner states the [`Share`] of the pool in which a transaction takes a place. The pool selects the oldest first, with
 //! round-robin turns among the senders. It removes transactions when they are committed or have
 //! expired. It never evicts: an admitted transaction stays until one of these happens, and one that
 //! does not fit is refused with a reason.
@@ -11,7 +12,7 @@
 //!
 //! ```
 //! use quorate_ledger::{ChainId, Payload, SecretKey, Timestamp, Transaction, TransactionLimits};
-//! use quorate_mempool::{Admission, Mempool, MempoolLimits, Selection};
+//! use quorate_mempool::{Admission, Mempool, MempoolLimits, Selection, Share};
 //!
 //! let mut pool = Mempool::new(MempoolLimits {
 //!     max_transactions: 100,
@@ -25,8 +26,8 @@
 //! let transaction = Transaction::sign(&chain, &key, 1, Timestamp(60_000), payload).verify(&chain)?;
 //!
 //! let now = Timestamp(1000);
-//! assert_eq!(pool.admit(now, transaction.clone())?, Admission::New);
-//! assert_eq!(pool.admit(now, transaction.clone())?, Admission::Known);
+//! assert_eq!(pool.admit(now, Share::Common, transaction.clone())?, Admission::New);
+//! assert_eq!(pool.admit(now, Share::Common, transaction.clone())?, Admission::Known);
 //!
 //! let selection = Selection {
 //!     max_transactions: 10,
@@ -44,9 +45,10 @@ mod admission;
 mod pool;
 mod selection;
 mod statistics;
+mod usage;
 mod waiting;
 
-pub use admission::{Admission, MempoolLimits};
+pub use admission::{Admission, Group, MempoolLimits, Share};
 pub use pool::Mempool;
 pub use selection::{MAX_MISFITS, Selection};
 pub use statistics::MempoolStatistics;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::subsequence;
 
 use super::*;
-use crate::test_transactions::{transaction, up_to};
+use crate::test_transactions::{group, transaction, up_to};
 
 const LIMITS: MempoolLimits = MempoolLimits {
     max_transactions: 20,
@@ -31,6 +31,18 @@ fn universe() -> &'static [VerifiedTransaction] {
             })
             .collect()
     })
+}
+
+/// The share of a transaction. One sender has reserved places for some of its transactions, and one is
+/// in two groups, as after a change of the group.
+fn share_of(index: usize) -> Share {
+    match (index * index % 5, index % 4) {
+        (4, 0 | 1) => Share::Reserved { max_transactions: 3 },
+        (4, _) => Share::Common,
+        (0, 0 | 2) => group(1, 3),
+        (0, _) => group(2, 3),
+        _ => group(1, 3),
+    }
 }
 
 fn ids(chosen: &[usize]) -> Vec<TransactionId> {
@@ -100,26 +112,36 @@ impl Model {
     }
 
     fn answer(&self, index: usize) -> &'static str {
-        let (transaction, mine) = (&universe()[index], self.bytes_of(Some(index)));
-        let more = u64::from(transaction.bytes());
+        let more = u64::from(universe()[index].bytes());
+        let share = share_of(index);
+        let is_reserved = |index: usize| matches!(share_of(index), Share::Reserved { .. });
+        let same_sender = |other: usize| sender_of(other) == sender_of(index);
+        let common = self.usage(|other| !is_reserved(other));
+        let of_sender = self.usage(|other| same_sender(other) && is_reserved(other) == is_reserved(index));
+        let of_share = self.usage(|other| share_of(other) == share);
         if self.held.iter().any(|item| item.index == index) {
             "known"
         } else if ends(index) < self.now {
             "expired"
-        } else if mine.0 == 8 || mine.1 + more > 2500 {
+        } else if let Share::Reserved { .. } = share {
+            if of_sender.0 == 3 { "quota" } else { "new" }
+        } else if of_sender.0 == 8 || of_sender.1 + more > 2500 {
             "quota"
-        } else if self.held.len() == 20 || self.bytes_of(None).1 + more > 6000 {
+        } else if matches!(share, Share::Group { .. })
+            && of_share.0 > 0
+            && (of_share.0 == 6 || of_share.1 + more > 2000)
+        {
+            "share"
+        } else if common.0 == 20 || common.1 + more > 6000 {
             "full"
         } else {
             "new"
         }
     }
 
-    /// Transactions and bytes held, of all or of the sender of one.
-    fn bytes_of(&self, same_sender: Option<usize>) -> (usize, u64) {
-        let counted = self.held.iter().map(|item| item.index);
-        let counted =
-            counted.filter(|index| same_sender.is_none_or(|other| sender_of(other) == sender_of(*index)));
+    /// Transactions and bytes held, of those that the filter selects.
+    fn usage(&self, filter: impl Fn(usize) -> bool) -> (usize, u64) {
+        let counted = self.held.iter().map(|item| item.index).filter(|index| filter(*index));
         counted
             .fold((0, 0), |(count, bytes), index| (count + 1, bytes + u64::from(universe()[index].bytes())))
     }
@@ -180,11 +202,12 @@ fn apply(pool: &mut Mempool, model: &Model, operation: &Operation) {
     let now = Timestamp(model.now);
     match operation {
         Operation::Admit(index) => {
-            let answer = match pool.admit(now, universe()[*index].clone()) {
+            let answer = match pool.admit(now, share_of(*index), universe()[*index].clone()) {
                 Ok(Admission::New) => "new",
                 Ok(Admission::Known) => "known",
                 Err(Refusal::Expired { .. }) => "expired",
                 Err(Refusal::SenderQuota { .. }) => "quota",
+                Err(Refusal::MemberShare { .. }) => "share",
                 Err(Refusal::PoolFull { .. }) => "full",
                 Err(other) => panic!("a pool never refuses for this reason: {other}"),
             };
@@ -205,9 +228,10 @@ fn apply(pool: &mut Mempool, model: &Model, operation: &Operation) {
 }
 
 fn compare(pool: &Mempool, model: &Model) {
-    let (count, bytes) = model.bytes_of(None);
+    let (count, bytes) = model.usage(|_| true);
     assert_eq!((pool.len(), pool.bytes()), (count, bytes));
-    assert!(count <= 20 && bytes <= 6000);
+    let common = model.usage(|index| !matches!(share_of(index), Share::Reserved { .. }));
+    assert!(common.0 <= 20 && common.1 <= 6000);
     let waiting = model.waiting();
     assert_eq!(pool.waiting_len(), waiting.len());
     let statistics = pool.statistics();
@@ -261,7 +285,7 @@ proptest! {
         let mut pool = Mempool::new(LIMITS);
         for index in admitted {
             // Some may exceed a limit; the others are sufficient.
-            let _ = pool.admit(Timestamp(0), universe()[index].clone());
+            let _ = pool.admit(Timestamp(0), share_of(index), universe()[index].clone());
         }
         let order = |pool: &Mempool| -> Vec<_> {
             let all = up_to(u32::MAX, u32::MAX);

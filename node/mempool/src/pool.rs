@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_ledger::mutant::{Mutant, is};
-use quorate_ledger::{PublicKey, Refusal, Timestamp, TransactionId, VerifiedTransaction};
+use quorate_ledger::{Refusal, Timestamp, TransactionId, VerifiedTransaction};
 
-use crate::admission::{Admission, MempoolLimits, Usage};
+use crate::admission::{Admission, MempoolLimits, Share};
 use crate::selection::{Selection, select};
 use crate::statistics::{Counters, MempoolStatistics};
+use crate::usage::PoolUsage;
 use crate::waiting::{Arrival, Entry, Waiting, WaitingTransaction};
 
 /// The transactions from admission until they are committed or have expired.
@@ -19,8 +20,7 @@ use crate::waiting::{Arrival, Entry, Waiting, WaitingTransaction};
 pub struct Mempool {
     limits: MempoolLimits,
     held: BTreeMap<TransactionId, Entry>,
-    total: Usage,
-    senders: BTreeMap<PublicKey, Usage>,
+    usage: PoolUsage,
     waiting: Waiting,
     /// May contain ids that are not held: a block's transactions need not have been admitted here.
     in_flight: BTreeSet<TransactionId>,
@@ -36,8 +36,7 @@ impl Mempool {
         Mempool {
             limits,
             held: BTreeMap::new(),
-            total: Usage::default(),
-            senders: BTreeMap::new(),
+            usage: PoolUsage::default(),
             waiting: Waiting::default(),
             in_flight: BTreeSet::new(),
             arrivals: 0,
@@ -46,27 +45,31 @@ impl Mempool {
         }
     }
 
-    /// Admits a transaction, or refuses it. `now` is the later of the clock and the time of the
-    /// last block.
+    /// Admits a transaction to its share of the pool, or refuses it. `now` is the later of the clock
+    /// and the time of the last block. Costs O(log n) for n transactions held.
     ///
     /// The caller checks the form, the maximum lifetime, and that the transaction was not committed
     /// before. A transaction whose id is in flight is held, but does not wait.
     ///
     /// # Errors
-    /// [`Refusal::Expired`], [`Refusal::SenderQuota`] and [`Refusal::PoolFull`]. The pool never
-    /// evicts a transaction to make room.
-    pub fn admit(&mut self, now: Timestamp, transaction: VerifiedTransaction) -> Result<Admission, Refusal> {
+    /// [`Refusal::Expired`], [`Refusal::SenderQuota`], [`Refusal::MemberShare`] if the share of the
+    /// sender's group is used up, and [`Refusal::PoolFull`]. The pool never evicts a transaction to
+    /// make room.
+    pub fn admit(
+        &mut self,
+        now: Timestamp,
+        share: Share,
+        transaction: VerifiedTransaction,
+    ) -> Result<Admission, Refusal> {
         let id = transaction.id();
         if self.held.contains_key(&id) {
             return Ok(Admission::Known);
         }
-        let (total, of_sender) = self.room_for(now, &transaction)?;
-        self.total = total;
-        self.senders.insert(transaction.transaction().sender, of_sender);
+        self.take_place(now, share, &transaction).inspect_err(|refusal| self.counters.refused(refusal))?;
         self.counters.admitted += 1;
         self.arrivals += 1;
         self.latest = self.latest.max(now);
-        let entry = Entry { arrival: Arrival(self.arrivals), first_seen: self.latest, transaction };
+        let entry = Entry { arrival: Arrival(self.arrivals), first_seen: self.latest, share, transaction };
         if !self.in_flight.contains(&id) {
             self.waiting.insert(&entry);
         }
@@ -74,24 +77,18 @@ impl Mempool {
         Ok(Admission::New)
     }
 
-    /// The total usage and the sender's usage with this transaction. Counts a refusal.
-    fn room_for(
+    /// Counts a transaction that has not expired in its share of the pool.
+    fn take_place(
         &mut self,
         now: Timestamp,
+        share: Share,
         transaction: &VerifiedTransaction,
-    ) -> Result<(Usage, Usage), Refusal> {
+    ) -> Result<(), Refusal> {
         let valid_until = transaction.transaction().valid_until;
         if valid_until < now {
-            self.counters.refused_expired += 1;
             return Err(Refusal::Expired { valid_until, now });
         }
-        let sender = transaction.transaction().sender;
-        let of_sender = self.senders.get(&sender).copied().unwrap_or_default();
-        let of_sender = of_sender.plus(transaction.bytes());
-        self.limits.check_sender(of_sender).inspect_err(|_| self.counters.refused_quota += 1)?;
-        let total = self.total.plus(transaction.bytes());
-        self.limits.check_total(total).inspect_err(|_| self.counters.refused_full += 1)?;
-        Ok((total, of_sender))
+        self.usage.add(&self.limits, transaction.transaction().sender, share, transaction.bytes())
     }
 
     /// The transactions for a block of this time. Senders take turns, each with its oldest
@@ -107,6 +104,10 @@ impl Mempool {
     /// Like [`Mempool::select`], but only of what `permits` allows. It is called once for each
     /// transaction that would be selected next, in their order in the block, so it may count. A
     /// sender whose transaction is not permitted has no more turns in this block.
+    ///
+    /// The cost grows in addition with the senders that `permits` refuses before the block is full:
+    /// one call for each of them. With the quotas of groups, these are at most the waiting senders of
+    /// the groups whose quota is used up.
     pub fn select_permitted(
         &self,
         block_time: Timestamp,
@@ -204,14 +205,8 @@ impl Mempool {
             return;
         };
         self.waiting.remove(&entry);
-        let bytes = entry.transaction.bytes();
-        self.total = self.total.minus(bytes);
         let sender = entry.transaction.transaction().sender;
-        let of_sender = self.senders.get_mut(&sender).expect("the sender of a held transaction is counted");
-        *of_sender = of_sender.minus(bytes);
-        if of_sender.transactions == 0 {
-            self.senders.remove(&sender);
-        }
+        self.usage.remove(sender, entry.share, entry.transaction.bytes());
     }
 
     /// All held transactions, waiting or in flight, in the order of admission. Costs time in proportion
@@ -244,7 +239,7 @@ impl Mempool {
 
     /// Bytes of the encodings of all transactions held.
     pub fn bytes(&self) -> u64 {
-        self.total.bytes
+        self.usage.total().bytes
     }
 
     /// Transactions held that are not in flight.
@@ -289,15 +284,24 @@ impl Mempool {
 
     /// The current state and the counters.
     pub fn statistics(&self) -> MempoolStatistics {
-        let Counters { admitted, refused_full, refused_quota, refused_expired, expired, rejected } =
-            self.counters;
-        MempoolStatistics {
-            transactions: self.total.transactions,
-            bytes: self.total.bytes,
-            in_flight: self.total.transactions - self.waiting.len() as u64,
-            senders: self.senders.len() as u64,
+        let Counters {
             admitted,
             refused_full,
+            refused_share,
+            refused_quota,
+            refused_expired,
+            expired,
+            rejected,
+        } = self.counters;
+        let total = self.usage.total();
+        MempoolStatistics {
+            transactions: total.transactions,
+            bytes: total.bytes,
+            in_flight: total.transactions - self.waiting.len() as u64,
+            senders: self.usage.senders(),
+            admitted,
+            refused_full,
+            refused_share,
             refused_quota,
             refused_expired,
             expired,

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::Mempool;
 use crate::test_transactions::{WIDE, sender as pool_sender, transaction, up_to};
+use crate::{Mempool, Share};
 
 const NOW: Timestamp = Timestamp(1000);
 const LATER: u64 = 50_000;
@@ -11,7 +11,7 @@ const LATER: u64 = 50_000;
 fn pool_of(senders: &[u32]) -> Mempool {
     let mut pool = Mempool::new(WIDE);
     for (place, sender) in (0..).zip(senders) {
-        pool.admit(NOW, transaction(*sender, place, 200, LATER)).unwrap();
+        pool.admit(NOW, Share::Common, transaction(*sender, place, 200, LATER)).unwrap();
     }
     pool
 }
@@ -76,7 +76,7 @@ fn a_body_may_be_filled_to_the_last_byte() {
 fn a_large_transaction_delays_only_its_sender() {
     let mut pool = Mempool::new(WIDE);
     for (sender, nonce, bytes) in [(1, 0, 300), (2, 1, 800), (2, 2, 150), (3, 3, 300), (1, 4, 300)] {
-        pool.admit(NOW, transaction(sender, nonce, bytes, LATER)).unwrap();
+        pool.admit(NOW, Share::Common, transaction(sender, nonce, bytes, LATER)).unwrap();
     }
     let block = pool.select(NOW, &up_to(10, 1000));
     assert_eq!(places(&block), [0, 3, 4], "2 does not overtake 1 of the same sender");
@@ -85,14 +85,14 @@ fn a_large_transaction_delays_only_its_sender() {
 #[test]
 fn a_large_transaction_gets_its_turn_under_load() {
     let mut pool = Mempool::new(WIDE);
-    pool.admit(NOW, transaction(1, 0, 300, LATER)).unwrap();
-    pool.admit(NOW, transaction(2, 1, 1000, LATER)).unwrap();
+    pool.admit(NOW, Share::Common, transaction(1, 0, 300, LATER)).unwrap();
+    pool.admit(NOW, Share::Common, transaction(2, 1, 1000, LATER)).unwrap();
     let mut nonce = 2;
     for block in 0..2 {
         // New senders with small transactions, enough to fill the block.
         for newcomer in 0..20 {
             let small = transaction(100 + block * 20 + newcomer, nonce, 150, LATER);
-            pool.admit(NOW, small).unwrap();
+            pool.admit(NOW, Share::Common, small).unwrap();
             nonce += 1;
         }
         let chosen = pool.select(NOW, &up_to(100, 1000));
@@ -108,12 +108,12 @@ fn the_search_for_a_small_transaction_ends() {
     let small_after = |large: usize| {
         let mut pool = Mempool::new(WIDE);
         let mut nonce = 0;
-        pool.admit(NOW, transaction(0, nonce, 500, LATER)).unwrap();
+        pool.admit(NOW, Share::Common, transaction(0, nonce, 500, LATER)).unwrap();
         for sender in (1..).take(large) {
             nonce += 1;
-            pool.admit(NOW, transaction(sender, nonce, 800, LATER)).unwrap();
+            pool.admit(NOW, Share::Common, transaction(sender, nonce, 800, LATER)).unwrap();
         }
-        pool.admit(NOW, transaction(u32::MAX, nonce + 1, 200, LATER)).unwrap();
+        pool.admit(NOW, Share::Common, transaction(u32::MAX, nonce + 1, 200, LATER)).unwrap();
         pool.select(NOW, &up_to(10, 1000)).len()
     };
     assert_eq!(small_after(MAX_MISFITS - 1), 2);
@@ -125,7 +125,7 @@ fn only_transactions_that_are_timely_for_the_block_are_selected() {
     let mut pool = Mempool::new(WIDE);
     let time = Timestamp(10_000);
     for (nonce, valid_until) in [9_999, 10_000, 130_000, 130_001, 20_000].into_iter().enumerate() {
-        pool.admit(NOW, transaction(1, nonce as u64, 200, valid_until)).unwrap();
+        pool.admit(NOW, Share::Common, transaction(1, nonce as u64, 200, valid_until)).unwrap();
     }
     assert_eq!(places(&pool.select(time, &up_to(10, 10_000))), [1, 2, 4]);
     assert_eq!(places(&pool.select(Timestamp(10_001), &up_to(10, 10_000))), [2, 3, 4]);

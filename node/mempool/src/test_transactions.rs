@@ -9,7 +9,7 @@ use quorate_ledger::{
     VerifiedTransaction,
 };
 
-use crate::{MempoolLimits, Selection};
+use crate::{Group, MempoolLimits, Selection, Share};
 
 /// Bytes of a transaction without payload.
 pub(crate) const EMPTY_BYTES: u32 = 118;
@@ -29,6 +29,11 @@ pub(crate) fn up_to(max_transactions: u32, max_body_bytes: u32) -> Selection {
         max_body_bytes,
         transaction: TransactionLimits { max_bytes: u32::MAX, max_lifetime_ms: 120_000 },
     }
+}
+
+/// The share of one of this many groups.
+pub(crate) fn group(number: u8, groups: u64) -> Share {
+    Share::Group { group: Group([number; Group::BYTES]), groups }
 }
 
 /// A sender with this number. Any number works, because the key is never parsed.

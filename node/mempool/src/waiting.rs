@@ -5,6 +5,8 @@ use std::ops::Bound::{Excluded, Unbounded};
 
 use quorate_ledger::{PublicKey, Timestamp, TransactionId, VerifiedTransaction};
 
+use crate::admission::Share;
+
 /// Position in the order of admission. A transaction keeps it while it is in the pool, even while
 /// it is in flight. No position is used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +28,7 @@ pub struct WaitingTransaction<'a> {
 pub(crate) struct Entry {
     pub(crate) arrival: Arrival,
     pub(crate) first_seen: Timestamp,
+    pub(crate) share: Share,
     pub(crate) transaction: VerifiedTransaction,
 }
 

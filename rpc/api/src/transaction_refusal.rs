@@ -4,7 +4,7 @@ use quorate_ledger::{NotPermitted, Refusal, TransactionError};
 
 use crate::error::{ErrorKind, RpcError};
 
-/// When to try again after a full pool or a sender's full quota: a few blocks later.
+/// When to try again after a full pool, a member's full share or a sender's full quota: a few blocks later.
 const POOL_RETRY_MS: u64 = 500;
 
 /// When to try again with a node that is stopping, or that failed to read its ledger.
@@ -39,7 +39,9 @@ impl From<Refusal> for RpcError {
             Refusal::LifetimeTooLong { valid_until, latest } => error(ErrorKind::LifetimeTooLong)
                 .detail("valid_until_ms", valid_until.0)
                 .detail("latest_ms", latest.0),
-            Refusal::PoolFull { .. } => error(ErrorKind::PoolFull).retry_after_ms(POOL_RETRY_MS),
+            Refusal::PoolFull { .. } | Refusal::MemberShare { .. } => {
+                error(ErrorKind::PoolFull).retry_after_ms(POOL_RETRY_MS)
+            }
             Refusal::SenderQuota { .. } => error(ErrorKind::SenderQuota).retry_after_ms(POOL_RETRY_MS),
             Refusal::LedgerDamaged => error(ErrorKind::StorageDamaged),
             Refusal::Observer => error(ErrorKind::Observer),

@@ -64,6 +64,23 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Like [`Config::permits`], for a transaction of `bytes` encoded bytes that is alone in its block.
+    ///
+    /// # Errors
+    /// [`NotPermitted`].
+    pub fn permits_alone(
+        &self,
+        sender: &PublicKey,
+        kind: Kind,
+        bytes: u64,
+    ) -> Result<Permit<'_>, NotPermitted> {
+        let permit = self.permits(sender, kind)?;
+        BlockUse::new(self).add_permitted(sender, permit, bytes)?;
+        Ok(permit)
+    }
+}
+
 const UNUSED: Quota = Quota { transactions: 0, bytes: 0 };
 
 /// Counts what the transactions of one block use of the quotas. Primaries fill a block with it, and
@@ -91,7 +108,16 @@ impl<'c> BlockUse<'c> {
     /// # Errors
     /// [`NotPermitted`].
     pub fn add(&mut self, sender: &PublicKey, kind: Kind, bytes: u64) -> Result<(), NotPermitted> {
-        match self.config.permits(sender, kind)? {
+        self.add_permitted(sender, self.config.permits(sender, kind)?, bytes)
+    }
+
+    fn add_permitted(
+        &mut self,
+        sender: &PublicKey,
+        permit: Permit<'c>,
+        bytes: u64,
+    ) -> Result<(), NotPermitted> {
+        match permit {
             Permit::Anyone => Ok(()),
             Permit::Client(client) => self.add_data(client, bytes),
             Permit::Member(_) => self.add_operation(sender, MAX_OPERATIONS_PER_BLOCK, bytes),

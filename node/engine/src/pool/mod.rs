@@ -3,10 +3,11 @@
 pub(crate) mod ended;
 pub(crate) mod outbound;
 pub(crate) mod recent;
+pub(crate) mod share;
 pub(crate) mod submit;
 
 use quorate_ledger::{Block, NotPermitted, Timestamp, TransactionId, VerifiedTransaction};
-use quorate_mempool::{Admission, Mempool};
+use quorate_mempool::{Admission, Mempool, Share};
 use quorate_pbft::{Moment, Work};
 
 use self::ended::EndedTransactions;
@@ -67,15 +68,16 @@ impl Pool {
     }
 
     /// Returns a transaction of a dropped block to the pool. This node may be the only one that
-    /// holds it, so it is resent later. A full pool refuses it.
+    /// holds it, so it is resent later. A full pool, or a full share of it, refuses it.
     pub(crate) fn return_transaction(
         &mut self,
         now: Moment,
         present: Timestamp,
+        share: Share,
         transaction: VerifiedTransaction,
     ) {
         let id = transaction.id();
-        if let Ok(Admission::New) = self.mempool.admit(present, transaction) {
+        if let Ok(Admission::New) = self.mempool.admit(present, share, transaction) {
             self.outbound.adopt(now, id);
         }
     }

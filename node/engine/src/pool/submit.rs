@@ -89,7 +89,7 @@ impl Engine {
         if let Payload::Governance(operation) = &transaction.transaction().payload {
             Operation::decode(operation).map_err(|error| Refusal::Operation(error.reason))?;
         }
-        self.storage.execution().check_alone(&transaction).map_err(Refusal::NotPermitted)?;
+        let share = self.storage.execution().check_alone(&transaction).map_err(Refusal::NotPermitted)?;
         let present = self.present(now);
         let valid_until = transaction.transaction().valid_until;
         if valid_until < earliest {
@@ -99,7 +99,7 @@ impl Engine {
         if valid_until > latest {
             return Err(Refusal::LifetimeTooLong { valid_until, latest }.into());
         }
-        Ok(self.pool.mempool.admit(earliest, transaction)?)
+        Ok(self.pool.mempool.admit(earliest, share, transaction)?)
     }
 
     /// The time that counts for admission: the later of the clock and the time of the last block.

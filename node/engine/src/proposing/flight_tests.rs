@@ -4,7 +4,7 @@
 
 use quorate_genesis::TestNetwork;
 use quorate_ledger::{Body, Payload, ReplicaId, SecretKey, Timestamp, VerifiedTransaction};
-use quorate_mempool::{Mempool, MempoolLimits};
+use quorate_mempool::{Mempool, MempoolLimits, Share};
 use quorate_pbft::{Moment, Now};
 use quorate_store::{ForgetfulDisk, Journal, JournalIdentity, Ledger};
 
@@ -80,7 +80,7 @@ impl World {
             0..=2 => {
                 let transaction = self.transactions[random.below(self.transactions.len())].clone();
                 if !self.committed.contains(&transaction.id()) {
-                    self.pool.admit(Timestamp(0), transaction).unwrap();
+                    self.pool.admit(Timestamp(0), Share::Common, transaction).unwrap();
                 }
             }
             // As `Engine::hold`: the current view proposes the block.

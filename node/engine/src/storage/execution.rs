@@ -7,10 +7,12 @@ use quorate_governance::{
 };
 use quorate_ledger::mutant::{Mutant, is};
 use quorate_ledger::{Block, BlockHash, Epoch, Hash, Height, NotPermitted, Transaction, VerifiedTransaction};
+use quorate_mempool::Share;
 use quorate_pbft::{EpochEnd, Schedule};
 use quorate_store::LedgerReader;
 
 use crate::fatal::Fatal;
+use crate::pool::share;
 
 /// The governance state after the last final block. The ledger has its own, which is behind by the
 /// final blocks of the present group.
@@ -153,12 +155,16 @@ impl Execution {
         Ok(())
     }
 
-    /// Whether a block at the next height may contain this transaction alone.
+    /// Whether a block at the next height may contain this transaction alone, and the share of the
+    /// pool in which it takes a place then.
     ///
     /// # Errors
     /// [`NotPermitted`].
-    pub(crate) fn check_alone(&self, transaction: &VerifiedTransaction) -> Result<(), NotPermitted> {
-        add(&mut BlockUse::new(self.state.next_config()), transaction)
+    pub(crate) fn check_alone(&self, transaction: &VerifiedTransaction) -> Result<Share, NotPermitted> {
+        let config = self.state.next_config();
+        let (signed, bytes) = (transaction.transaction(), u64::from(transaction.bytes()));
+        let permit = config.permits_alone(&signed.sender, Kind::of(&signed.payload), bytes)?;
+        Ok(share::of(permit, config))
     }
 }
 

@@ -19,6 +19,7 @@ use crate::fetching::catchup::Pace;
 use crate::pool::Pool;
 use crate::pool::outbound::Outbound;
 use crate::pool::recent::RecentIds;
+use crate::pool::share;
 use crate::proposing::censorship::CensorshipWatch;
 use crate::proposing::flight::Flight;
 use crate::storage::Storage;
@@ -179,8 +180,9 @@ impl Engine {
                 continue;
             }
             let (id, present) = (transaction.id(), self.present(now));
-            let admitted =
-                self.pool.mempool.admit(present, VerifiedTransaction::from_own_storage(transaction));
+            let transaction = VerifiedTransaction::from_own_storage(transaction);
+            let share = share::of_returned(self.storage.execution(), &transaction);
+            let admitted = self.pool.mempool.admit(present, share, transaction);
             // A pool that is smaller than before may refuse some; the block still contains them.
             // Resend those that the pool admits: this replica may be the only one that holds them.
             if admitted.is_ok() {

@@ -15,6 +15,7 @@ mod message_limits;
 mod net;
 mod old_files;
 mod pauses;
+mod pool_shares;
 mod recovery;
 mod registry;
 mod view_changes;

@@ -138,6 +138,7 @@ async fn retryable_refusals_say_when_to_retry() {
     let transaction = site.node.transaction(1, b"hello");
     for (given, kind_name, code) in [
         (Refusal::PoolFull { transactions: 5, bytes: 9 }, "pool_full", -32030),
+        (Refusal::MemberShare { transactions: 5, bytes: 9 }, "pool_full", -32030),
         (Refusal::SenderQuota { transactions: 5, bytes: 9 }, "sender_quota", -32031),
         (Refusal::LedgerDamaged, "storage_damaged", -32052),
         (Refusal::LedgerUnreadable, "unavailable", -32041),

@@ -263,6 +263,7 @@ pub fn read(answer: &Result<Submission, Refusal>) -> Answered {
         Err(Refusal::Expired { .. }) => Answered::Later("a transaction refused: expired"),
         Err(Refusal::LifetimeTooLong { .. }) => Answered::Later("a transaction refused: lifetime too long"),
         Err(Refusal::PoolFull { .. }) => Answered::Later("a transaction refused: pool full"),
+        Err(Refusal::MemberShare { .. }) => Answered::Later("a transaction refused: member's share"),
         Err(Refusal::SenderQuota { .. }) => Answered::Later("a transaction refused: sender's quota"),
         Err(Refusal::LedgerUnreadable) => unreachable!("no disk of the simulator damages what it holds"),
         Err(Refusal::Observer | Refusal::Stopping) => unreachable!("an engine gives no such reason"),

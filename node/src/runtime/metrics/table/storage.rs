@@ -49,12 +49,12 @@ pub(super) const STORAGE: &[Reading] = &[
     gauge(
         "quorate_mempool_max_transactions",
         &[],
-        "Most transactions that the pool accepts.",
+        "Most data transactions that the pool accepts.",
         |facts, samples| {
             samples.counts(facts.pool.max_transactions);
         },
     ),
-    gauge("quorate_mempool_max_bytes", &[], "Most bytes that the pool accepts.", |facts, samples| {
+    gauge("quorate_mempool_max_bytes", &[], "Most bytes of data transactions that the pool accepts.", |facts, samples| {
         samples.counts(facts.pool.max_bytes);
     }),
     gauge(
@@ -88,6 +88,7 @@ pub(super) const STORAGE: &[Reading] = &[
             let Some(ordering) = facts.ordering() else { return };
             let pool = &ordering.overview.mempool;
             samples.counts_of("full", pool.refused_full);
+            samples.counts_of("member_share", pool.refused_share);
             samples.counts_of("sender_quota", pool.refused_quota);
             samples.counts_of("expired", pool.refused_expired);
         },
