@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use proptest::prelude::*;
 use proptest::sample::subsequence;
+use quorate_ledger::PublicKey;
 
 use super::*;
 use crate::test_transactions::{group, transaction, up_to};

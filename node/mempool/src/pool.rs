@@ -297,6 +297,7 @@ impl Mempool {
         MempoolStatistics {
             transactions: total.transactions,
             bytes: total.bytes,
+            reserved: self.usage.reserved(),
             in_flight: total.transactions - self.waiting.len() as u64,
             senders: self.usage.senders(),
             admitted,

@@ -5,10 +5,12 @@ use quorate_ledger::Refusal;
 /// The current state and the counters of a pool. Counters start at zero with the pool.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MempoolStatistics {
-    /// Transactions held now, in flight or waiting, with those in reserved places.
+    /// Transactions held now, in flight or waiting.
     pub transactions: u64,
     /// Bytes of their encodings.
     pub bytes: u64,
+    /// Of these transactions, those in reserved places. The limits of the pool do not count them.
+    pub reserved: u64,
     /// Of these transactions, those in an accepted block that is not committed.
     pub in_flight: u64,
     /// Senders of the transactions held now.

@@ -113,6 +113,11 @@ impl PoolUsage {
         }
     }
 
+    /// The number of transactions in reserved places.
+    pub(crate) fn reserved(&self) -> u64 {
+        self.reserved.transactions
+    }
+
     /// The number of senders with a transaction.
     pub(crate) fn senders(&self) -> u64 {
         self.senders.len() as u64

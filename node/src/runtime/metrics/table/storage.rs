@@ -54,9 +54,14 @@ pub(super) const STORAGE: &[Reading] = &[
             samples.counts(facts.pool.max_transactions);
         },
     ),
-    gauge("quorate_mempool_max_bytes", &[], "Most bytes of data transactions that the pool accepts.", |facts, samples| {
-        samples.counts(facts.pool.max_bytes);
-    }),
+    gauge(
+        "quorate_mempool_max_bytes",
+        &[],
+        "Most bytes of data transactions that the pool accepts.",
+        |facts, samples| {
+            samples.counts(facts.pool.max_bytes);
+        },
+    ),
     gauge(
         "quorate_mempool_in_flight",
         &[],
