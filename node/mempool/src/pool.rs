@@ -125,7 +125,7 @@ impl Mempool {
 
     /// Whether the pool holds a transaction of this sender, waiting or in flight.
     pub fn holds_sender(&self, sender: &PublicKey) -> bool {
-        self.senders.contains_key(sender)
+        self.usage.has_sender(sender)
     }
 
     /// Removes the waiting transactions that `reason` gives a reason against. Returns their ids with

@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn writes_across_pages_are_read_again_and_cut_at_the_end() {
-        let mut bytes: Vec<u8> = (0..LENGTH).map(|place| (place % 251) as u8).collect();
+        let mut bytes: Vec<u8> = (0..=250).cycle().take(LENGTH).collect();
         let mut pages = Pages::new(&bytes);
         assert_eq!((pages.len(), pages.to_vec()), (LENGTH, bytes.clone()));
         for (offset, length) in [(5, 1), (4090, 12), (4096, 4096), (100, 9000), (8192, 4196), (LENGTH, 0)] {
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_piece_has_the_sectors_of_its_write() {
-        let data: Vec<u8> = (0..PAGE_BYTES + 700).map(|place| (place % 251) as u8).collect();
+        let data: Vec<u8> = (0..=250).cycle().take(PAGE_BYTES + 700).collect();
         let parts: Vec<(usize, Vec<u8>)> = Piece::of(4000, &data)
             .flat_map(|piece| piece.sectors(512).collect::<Vec<_>>())
             .map(|piece| match piece {
