@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quorate_ledger::mutant::{Mutant, is};
-use quorate_ledger::{Refusal, Timestamp, TransactionId, VerifiedTransaction};
+use quorate_ledger::{PublicKey, Refusal, Timestamp, TransactionId, VerifiedTransaction};
 
 use crate::admission::{Admission, MempoolLimits, Share};
 use crate::selection::{Selection, select};

@@ -42,7 +42,7 @@ fn all_held_transactions_are_listed_in_the_order_of_admission() {
     let admitted: Vec<VerifiedTransaction> =
         (1..=5).map(|number| transaction(number, number.into(), 200, LATER - u64::from(number))).collect();
     for transaction in &admitted {
-        pool.admit(NOW, transaction.clone()).unwrap();
+        pool.admit(NOW, Share::Common, transaction.clone()).unwrap();
     }
     pool.mark_in_flight(&id(&admitted[1]));
     pool.remove(&id(&admitted[3]));
