@@ -23,6 +23,7 @@ pub const SITUATIONS: &[&str] = &[
     "a transaction refused: lifetime too long",
     "a transaction refused: pool full",
     "a transaction refused: sender's quota",
+    "a transaction refused: member's share",
     "a transaction refused: form",
     "a transaction refused: no operation",
     "a transaction refused: sender",
