@@ -196,7 +196,7 @@ fn the_defaults_are_documented() {
         ("time for a head", seconds(config.header_read_timeout)),
         ("time in which a client", seconds(config.write_stall_timeout)),
         ("entries of a batch", config.max_batch.to_string()),
-        ("bytes of an answer", mib(config.max_response_bytes)),
+        ("bytes of a response", mib(config.max_response_bytes)),
         ("bytes of all bodies", mib(config.max_memory_bytes)),
         ("WebSockets and event streams", config.max_streams.to_string()),
         ("streams of one address", config.max_streams_per_address.to_string()),
