@@ -84,7 +84,7 @@ fn an_existing_file_is_never_overwritten() {
         assert!(matches!(journal, StoreError::Exists { .. }), "{journal}");
         assert_eq!(fs::read(&path).unwrap(), content);
     }
-    let disk = ForgetfulDisk::with_contents(b"precious".to_vec());
+    let disk = ForgetfulDisk::with_contents(b"precious");
     let error = Journal::create_on(disk.attach(), &identity()).unwrap_err();
     assert!(matches!(error, StoreError::Exists { .. }), "{error}");
     assert_eq!(disk.contents(), b"precious");

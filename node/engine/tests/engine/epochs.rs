@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use quorate_engine::{Notice, Submission};
-use quorate_governance::{Change, Name, Operation, ParameterName, Possession, Submit};
-use quorate_ledger::{Epoch, Height, NotPermitted, Payload, Refusal, SecretKey, Transaction, TransactionId};
+use quorate_governance::{Change, Name, Operation, ParameterName, Possession};
+use quorate_ledger::{Epoch, Height, NotPermitted, Payload, SecretKey, Transaction, TransactionId};
 use quorate_pbft::SigningStatus;
 use quorate_store::Ledger;
 

@@ -25,10 +25,10 @@ fn with_one_client() -> Net {
 
 /// The primary proposes a block with these transactions to all others, and then sends nothing more. The
 /// block is refused, and the next primary orders the transaction of the client that waits.
-fn refused_and_left(mut net: Net, transactions: Vec<VerifiedTransaction>, reason: &str) {
+fn refused_and_left(mut net: Net, transactions: &[VerifiedTransaction], reason: &str) {
     let waits = net.transaction(100);
     let tip = net.engine(1).reader().header(Height(net.height(1))).unwrap().unwrap();
-    let block = net.block_on(&tip, &transactions);
+    let block = net.block_on(&tip, transactions);
     net.power_loss(0);
     assert_eq!(net.submit(2, &waits), Ok(Submission::Pending));
     for member in 1..4 {
@@ -36,7 +36,7 @@ fn refused_and_left(mut net: Net, transactions: Vec<VerifiedTransaction>, reason
         let message = net.proposal(&block);
         net.handle(member, [Event::Consensus { from: id(0), message }]);
         // The pool refuses what no block may contain, but an answer or gossip may still bring it.
-        net.handle(member, [Event::Gossiped(transactions.clone())]);
+        net.handle(member, [Event::Gossiped(transactions.to_vec())]);
         let refused = |notice: &Notice| matches!(notice, Notice::BadProposal { reason: given, .. } if given.contains(reason));
         let notices = &net.nodes[member].notices;
         assert!(notices.iter().any(refused), "member {member}: {notices:?}");
@@ -55,7 +55,7 @@ fn a_primary_that_includes_an_unknown_sender_is_refused_and_left() {
     let net = with_one_client();
     let stranger = SecretKey::from_bytes(&[77; 32]).unwrap();
     let transaction = net.transaction_of(&stranger, 1, net.wall().plus_ms(60_000));
-    refused_and_left(net, vec![transaction], "not registered");
+    refused_and_left(net, &[transaction], "not registered");
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn a_primary_that_includes_a_revoked_client_is_refused_and_left() {
     assert!(net.ids(3).contains(&before.id()), "it may submit until then");
     net.decide(2, vec![Change::RevokeClient { key: teller.public() }]);
     let transaction = net.transaction_of(&teller, 2, net.wall().plus_ms(60_000));
-    refused_and_left(net, vec![transaction], "revoked this client");
+    refused_and_left(net, &[transaction], "revoked this client");
 }
 
 /// A network in which a block may contain two transactions of a member's clients.
@@ -86,8 +86,8 @@ fn with_a_quota_of_two() -> Net {
 #[test]
 fn a_primary_that_exceeds_a_quota_is_refused_and_left() {
     let net = with_a_quota_of_two();
-    let transactions = (10..13).map(|nonce| net.transaction(nonce)).collect();
-    refused_and_left(net, transactions, "quota");
+    let transactions: Vec<_> = (10..13).map(|nonce| net.transaction(nonce)).collect();
+    refused_and_left(net, &transactions, "quota");
 }
 
 /// Also when more transactions wait than a block may contain.
