@@ -37,7 +37,7 @@ fn after_help() -> String {
 ///
 /// Quorate orders signed transactions. A committee of validators agrees on one hash-chained
 /// sequence of blocks (PBFT). The sender of a transaction gets a receipt that can be verified
-/// offline with the genesis file alone.
+/// offline, from the genesis on.
 #[derive(Debug, Parser)]
 #[command(name = "quorate", version, after_help = after_help(), arg_required_else_help = true)]
 pub(crate) struct Cli {
