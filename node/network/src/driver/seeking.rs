@@ -166,7 +166,9 @@ impl Driver {
                 vec![(address, "this node itself answers there".to_owned())]
             }
             DialError::Denied { .. } => {
-                let reason = || "a node that is no validator of this network answers there".to_owned();
+                let reason = || {
+                    "no validator that this node knows answers there: it is another node, or a validator with a new key".to_owned()
+                };
                 dialed.addresses.iter().map(|(address, _)| (address, reason())).collect()
             }
             _ => Vec::new(),

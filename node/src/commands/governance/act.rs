@@ -253,8 +253,9 @@ fn human(acted: &Acted) -> String {
 /// What an open proposal still needs.
 pub(super) fn still_needed(proposal: &ProposalJson) -> String {
     let ProposalJson { approvals_missing, not_approved, expires, obstacles, .. } = proposal;
+    let (approvals, are) = if *approvals_missing == 1 { ("approval", "is") } else { ("approvals", "are") };
     let mut text = format!(
-        "{approvals_missing} more approvals of {} are needed up to height {expires}",
+        "{approvals_missing} more {approvals} of {} {are} needed up to height {expires}",
         not_approved.join(", ")
     );
     for obstacle in obstacles {
