@@ -132,6 +132,12 @@ impl World {
         let Some(stands) = self.members[replica.index()].overview(self.agenda.now()).filter(|_| again) else {
             return Ok(());
         };
+        if epoch < self.epochs.begun_by(replica) {
+            // Its journal is of a later epoch, so it signs nothing in this one and forgot its views.
+            self.coverage.saw("an old ledger of an earlier epoch");
+            self.epochs.of_mut(epoch).votes.mark_faulty(stands.replica);
+            return Ok(());
+        }
         self.coverage.saw("an epoch that a member enters again");
         let top = self.watch.top_of(replica).max(stands.pbft.committed);
         self.epochs.of_mut(epoch).votes.reopened(stands.replica, &stands.pbft, top)
