@@ -95,7 +95,7 @@ impl Engine {
         }
         self.write_group(&mut effects)?;
         if self.forget_blocks(now) {
-            self.reject_unpermitted(&mut effects);
+            self.reject_unpermitted(None, &mut effects);
         }
         // Some of the transactions that just returned to the pool may be too late for every later
         // block.

@@ -103,7 +103,7 @@ impl Engine {
             opening.begin(signer, ledger, journal, pool, continuation)?
         };
         let start = engine.config.pbft.context.root.height.next();
-        engine.reject_unpermitted(&mut effects);
+        engine.reject_unpermitted(None, &mut effects);
         engine.counters = counters;
         engine.driver.count_from(driver.counters());
         effects.notices.push(Notice::EnteredEpoch { epoch: engine.epoch(), start });

@@ -75,7 +75,7 @@ impl Engine {
         let tip = replica.tip().height;
         self.flight.retain(|block| block.height() <= tip || replica.holds(block.height(), &block.hash()));
         self.return_transactions(now);
-        self.reject_unpermitted(effects);
+        self.reject_unpermitted(None, effects);
         self.fetching.clear();
         self.censorship.reset();
     }
@@ -89,38 +89,21 @@ impl Engine {
         }
         match affected {
             Affected::Nothing => {}
-            Affected::Senders(senders) => self.reject_senders(senders, effects),
-            Affected::Everything => self.reject_unpermitted(effects),
-        }
-    }
-
-    /// As [`Engine::reject_unpermitted`], for the transactions of these senders alone. Costs nothing
-    /// but look-ups if the pool has none of them.
-    fn reject_senders(&mut self, senders: &BTreeSet<PublicKey>, effects: &mut Effects) {
-        let held = |sender: &&PublicKey| self.pool.mempool.holds_sender(sender);
-        let held: BTreeSet<PublicKey> = senders.iter().filter(held).copied().collect();
-        if !held.is_empty() {
-            self.reject_if(|transaction| held.contains(&transaction.transaction().sender), effects);
+            Affected::Senders(senders) => self.reject_unpermitted(Some(senders), effects),
+            Affected::Everything => self.reject_unpermitted(None, effects),
         }
     }
 
     /// Drops the pooled transactions that the configuration of the next height excludes, and those that
-    /// are larger than the limits of this epoch permit.
-    pub(crate) fn reject_unpermitted(&mut self, effects: &mut Effects) {
-        self.reject_if(|_| true, effects);
-    }
-
-    fn reject_if(&mut self, is_doubtful: impl Fn(&VerifiedTransaction) -> bool, effects: &mut Effects) {
+    /// are larger than the limits of this epoch permit. `of`: only those of these senders.
+    pub(crate) fn reject_unpermitted(&mut self, of: Option<&BTreeSet<PublicKey>>, effects: &mut Effects) {
         let (execution, limits) = (self.storage.execution(), &self.config.pbft.limits.transaction);
         let reason = |transaction: &VerifiedTransaction| {
-            if !is_doubtful(transaction) {
-                return None;
-            }
             let fits = transaction.transaction().check_form(limits).is_ok();
             let permitted = execution.check_alone(transaction);
             permitted.err().or_else(|| (!fits).then_some(NotPermitted::AboveQuota))
         };
-        for (id, reason) in self.pool.reject(reason) {
+        for (id, reason) in self.pool.reject(of, reason) {
             effects.ended.push(Ended { id, end: End::Rejected(reason) });
         }
     }

@@ -123,21 +123,21 @@ impl Mempool {
         self.limits = limits;
     }
 
-    /// Whether the pool holds a transaction of this sender, waiting or in flight.
-    pub fn holds_sender(&self, sender: &PublicKey) -> bool {
-        self.usage.has_sender(sender)
-    }
-
-    /// Removes the waiting transactions that `reason` gives a reason against. Returns their ids with
-    /// these reasons, in the order of admission. Costs one call for each waiting transaction.
+    /// Removes the waiting transactions that `reason` gives a reason against, of these senders or of
+    /// all. Returns their ids with these reasons, by sender if senders are given, and in the order of
+    /// admission. Costs one call for each waiting transaction of these senders.
     pub fn reject<R>(
         &mut self,
+        of: Option<&BTreeSet<PublicKey>>,
         mut reason: impl FnMut(&VerifiedTransaction) -> Option<R>,
     ) -> Vec<(TransactionId, R)> {
-        let waiting = self.waiting.after(None);
-        let rejected: Vec<_> = waiting
-            .filter_map(|waiting| Some((waiting.transaction.id(), reason(waiting.transaction)?)))
-            .collect();
+        let judge = |transaction: &VerifiedTransaction| Some((transaction.id(), reason(transaction)?));
+        let rejected: Vec<_> = match of {
+            None => self.waiting.after(None).map(|waiting| waiting.transaction).filter_map(judge).collect(),
+            Some(senders) => {
+                senders.iter().flat_map(|sender| self.waiting.of(sender)).filter_map(judge).collect()
+            }
+        };
         for (id, _) in &rejected {
             self.forget(id);
             self.counters.rejected += 1;
@@ -284,29 +284,20 @@ impl Mempool {
 
     /// The current state and the counters.
     pub fn statistics(&self) -> MempoolStatistics {
-        let Counters {
-            admitted,
-            refused_full,
-            refused_share,
-            refused_quota,
-            refused_expired,
-            expired,
-            rejected,
-        } = self.counters;
-        let total = self.usage.total();
+        let (counters, total) = (&self.counters, self.usage.total());
         MempoolStatistics {
             transactions: total.transactions,
             bytes: total.bytes,
             reserved: self.usage.reserved(),
             in_flight: total.transactions - self.waiting.len() as u64,
             senders: self.usage.senders(),
-            admitted,
-            refused_full,
-            refused_share,
-            refused_quota,
-            refused_expired,
-            expired,
-            rejected,
+            admitted: counters.admitted,
+            refused_full: counters.refused_full,
+            refused_share: counters.refused_share,
+            refused_quota: counters.refused_quota,
+            refused_expired: counters.refused_expired,
+            expired: counters.expired,
+            rejected: counters.rejected,
         }
     }
 }

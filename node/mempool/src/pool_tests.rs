@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::test_transactions::{WIDE, group, transaction, up_to};
+use crate::test_transactions::{WIDE, group, sender, transaction, up_to};
 
 const NOW: Timestamp = Timestamp(1000);
 const LATER: u64 = 50_000;
@@ -241,10 +241,30 @@ fn rejected_transactions_leave_the_pool_with_their_reasons() {
     }
     pool.mark_in_flight(&[transactions[1].id()]);
     let odd = |transaction: &VerifiedTransaction| (transaction.transaction().nonce % 2 == 1).then_some("odd");
-    assert_eq!(pool.reject(odd), [(transactions[3].id(), "odd")], "one is in flight");
+    assert_eq!(pool.reject(None, odd), [(transactions[3].id(), "odd")], "one is in flight");
     pool.release(&[transactions[1].id()]);
-    assert_eq!(pool.reject(odd), [(transactions[1].id(), "odd")]);
+    assert_eq!(pool.reject(None, odd), [(transactions[1].id(), "odd")]);
     assert_eq!((pool.len(), pool.bytes(), pool.statistics().rejected), (2, 400, 2));
+}
+
+/// One member may change its clients in every block. That must not cost a look at the whole pool.
+#[test]
+fn only_the_transactions_of_the_given_senders_are_judged() {
+    let mut pool = Mempool::new(WIDE);
+    let transactions: Vec<_> =
+        (0..6).map(|nonce| transaction(nonce % 3, nonce.into(), 200, 50_000)).collect();
+    for transaction in &transactions {
+        pool.admit(NOW, Share::Common, transaction.clone()).unwrap();
+    }
+    let of = BTreeSet::from([sender(1), sender(9)]);
+    let mut judged = Vec::new();
+    let rejected = pool.reject(Some(&of), |transaction| {
+        judged.push(transaction.id());
+        (transaction.transaction().nonce == 4).then_some("excluded")
+    });
+    assert_eq!(judged, [transactions[1].id(), transactions[4].id()]);
+    assert_eq!(rejected, [(transactions[4].id(), "excluded")]);
+    assert_eq!((pool.len(), pool.statistics().rejected), (5, 1));
 }
 
 #[test]
@@ -277,7 +297,7 @@ fn a_group_has_room_again_when_its_transactions_leave() {
     let leave: [fn(&mut Mempool, &VerifiedTransaction); 3] = [
         |pool, one| pool.remove(&id(one)),
         |pool, _| drop(pool.expire(Timestamp(5001))),
-        |pool, _| drop(pool.reject(|_| Some("excluded"))),
+        |pool, _| drop(pool.reject(None, |_| Some("excluded"))),
     ];
     for leave in leave {
         let mut pool = Mempool::new(limits);

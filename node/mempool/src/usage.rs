@@ -48,11 +48,6 @@ pub(crate) struct PoolUsage {
 }
 
 impl PoolUsage {
-    /// Whether a transaction of this sender is held.
-    pub(crate) fn has_sender(&self, sender: &PublicKey) -> bool {
-        self.senders.contains_key(sender)
-    }
-
     /// Adds a transaction of `bytes` encoded bytes. After an error, the usage is unchanged.
     ///
     /// # Errors

@@ -110,6 +110,11 @@ impl Waiting {
         })
     }
 
+    /// The transactions of one sender, in the order of admission.
+    pub(crate) fn of(&self, sender: &PublicKey) -> impl Iterator<Item = &VerifiedTransaction> {
+        self.queues.get(sender).into_iter().flat_map(BTreeMap::values)
+    }
+
     /// The earliest end of validity, with its transaction.
     pub(crate) fn first_to_expire(&self) -> Option<(Timestamp, TransactionId)> {
         self.by_expiry.first().copied()

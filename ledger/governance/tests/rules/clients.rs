@@ -1,8 +1,8 @@
 //! Clients of members, the submit mode, and quotas of a block.
 
 use quorate_governance::{
-    BlockUse, Change, Client, InitialState, InitialStateError, Kind, Operation, ParameterName, Permit, Quota,
-    Reason, State, Submit, clients_root, limits,
+    Affected, BlockUse, Change, Client, InitialState, InitialStateError, Kind, Operation, ParameterName,
+    Permit, Quota, Reason, State, Submit, clients_root, limits,
 };
 use quorate_ledger::{BlockHash, NotPermitted, Payload, PublicKey};
 
@@ -214,4 +214,53 @@ fn a_network_does_not_begin_with_impossible_clients() {
         let refused = InitialStateError::Client { key: key(401), reason };
         assert_eq!(beginning_with(clients).unwrap_err(), refused);
     }
+}
+
+/// A change of one member's clients, which it may make in every block, affects none but them. Candidates
+/// that are none any more are affected, new ones are not.
+#[test]
+fn a_change_affects_the_senders_that_it_may_forbid() {
+    let mut network = registry();
+    let mut affected = |sender, operation, decides| {
+        let outcome = match decides {
+            None => network.one(sender, operation),
+            Some(change) => network.decide(vec![change]),
+        };
+        assert_eq!(outcome, EXECUTED);
+        let config = network.state.next_config();
+        let effects = network.state.scheduled().values().map(|change| &change.effect);
+        let all = effects.map(|effect| config.affected_by(effect)).fold(Affected::Nothing, Affected::and);
+        network.settle();
+        all
+    };
+    let only = |key: PublicKey| Affected::Senders([key].into());
+    assert_eq!(affected(gov(0), add_client(402), None), Affected::Nothing);
+    let limit = Operation::SetClientQuota { key: key(400), quota: quota(1, 1000) };
+    assert_eq!(affected(gov(0), limit, None), only(key(400)));
+    assert_eq!(affected(gov(0), Operation::RemoveClient { key: key(402) }, None), only(key(402)));
+    let candidate = Operation::Propose { changes: vec![add(7)] };
+    assert_eq!(affected(gov(2), candidate, None), Affected::Nothing);
+    let unused = || Operation::Renew;
+    let revocation = Change::RevokeClient { key: key(401) };
+    assert_eq!(affected(gov(0), unused(), Some(revocation)), only(key(401)));
+    for change in [
+        Change::SetSubmitMode { mode: Submit::Open },
+        set(ParameterName::MaxTransactionsPerMember, 2),
+        remove(4),
+    ] {
+        assert_eq!(affected(gov(0), unused(), Some(change)), Affected::Everything);
+    }
+    assert_eq!(affected(gov(1), Operation::Renew, None), Affected::Everything);
+}
+
+#[test]
+fn a_candidate_that_is_none_any_more_is_affected() {
+    let mut network = Network::of(4);
+    let id = network.propose(0, vec![add(7)]);
+    network.settle();
+    assert_eq!(network.one(gov(0), Operation::Withdraw(id)), EXECUTED);
+    let config = network.state.next_config();
+    let effects: Vec<_> = network.state.scheduled().values().map(|change| &change.effect).collect();
+    let all: Vec<_> = effects.iter().map(|effect| config.affected_by(effect)).collect();
+    assert_eq!(all, [Affected::Senders([vote(7)].into())]);
 }

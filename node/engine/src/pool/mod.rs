@@ -6,7 +6,9 @@ pub(crate) mod recent;
 pub(crate) mod share;
 pub(crate) mod submit;
 
-use quorate_ledger::{Block, NotPermitted, Timestamp, TransactionId, VerifiedTransaction};
+use std::collections::BTreeSet;
+
+use quorate_ledger::{Block, NotPermitted, PublicKey, Timestamp, TransactionId, VerifiedTransaction};
 use quorate_mempool::{Admission, Mempool, Share};
 use quorate_pbft::{Moment, Work};
 
@@ -49,12 +51,13 @@ impl Pool {
         expired
     }
 
-    /// Rejects the waiting transactions that `reason` gives a reason against.
+    /// Rejects the waiting transactions that `reason` gives a reason against, of these senders or of all.
     pub(crate) fn reject(
         &mut self,
+        of: Option<&BTreeSet<PublicKey>>,
         reason: impl FnMut(&VerifiedTransaction) -> Option<NotPermitted>,
     ) -> Vec<(TransactionId, NotPermitted)> {
-        let rejected = self.mempool.reject(reason);
+        let rejected = self.mempool.reject(of, reason);
         for (id, reason) in &rejected {
             self.ended.push(*id, End::Rejected(*reason));
         }

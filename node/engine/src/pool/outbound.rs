@@ -23,9 +23,9 @@ fn resend_pause(request_timeout: Duration) -> Duration {
 /// batch delay ago, otherwise when the delay ends or 64 KiB are full. Gossip may lose a message. So
 /// a transaction that no block contains after half the request timeout is resent directly, again
 /// and again until it is ordered or has expired. The replica resends transactions from other
-/// members after another quarter of the timeout, in case these members are gone. A resend also
-/// contains later transactions that are not ordered yet, as far as the batch has room: the primary
-/// may lack them as well, and the timeouts of the others run since the first one.
+/// members after another quarter of the timeout, in case these members are gone. A resend of own
+/// transactions also contains those that have waited for an eighth of the timeout, as far as the batch
+/// has room: the primary may lack them, too, and the timeout runs since the first one.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     delay: Duration,
