@@ -218,14 +218,17 @@ fn a_validator_whose_key_was_rotated_while_it_was_down_votes_with_the_new_one() 
     network.order_one(0);
     put_next_key(&network.validators()[1].home, &next);
     network.start(1);
-    until("it votes with the next key", 2 * WAIT_LIMIT, || {
-        let status = network.rpc(1).try_status()?;
-        let votes = status.signing_state == Some(ValidatorSigningState::Voting);
-        (status.public_key == next.public() && votes).then_some(())
-    });
+    until("it votes with the next key", 2 * WAIT_LIMIT, || votes_with(&network, 1, &next));
     network.kill(3);
     network.order_one(1);
     network.equal_chains(&[0, 1, 2]);
+}
+
+/// Whether a validator votes with this key.
+fn votes_with(network: &Network, index: usize, key: &SecretKey) -> Option<()> {
+    let status = network.rpc(index).try_status()?;
+    let votes = status.signing_state == Some(ValidatorSigningState::Voting);
+    (status.public_key == key.public() && votes).then_some(())
 }
 
 /// A key is rotated while its validator is down, and the validator has no next key. It lacks the last block
@@ -271,9 +274,7 @@ fn a_validator_whose_key_the_others_replace_sends_ready_for_its_next_key() {
     until("the change is decided, and the validator votes with the new key", 2 * WAIT_LIMIT, || {
         operate(&network, 3, &keys[3], nonce, &Operation::Approve(proposal.id));
         nonce += 1;
-        let status = network.rpc(1).try_status()?;
-        let votes = status.signing_state == Some(ValidatorSigningState::Voting);
-        (status.public_key == next.public() && votes).then_some(())
+        votes_with(&network, 1, &next)
     });
     network.kill(3);
     network.order_one(0);
