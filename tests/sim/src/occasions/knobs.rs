@@ -190,12 +190,15 @@ impl Knobs {
 
     /// Whether the network is timely and no Byzantine member acts close to deadlines, or leaves
     /// some members out, as a twin does that has stopped. Otherwise random time differences decide
-    /// which member leaves.
+    /// which member leaves. The request timeout must also be long enough for the first block of a
+    /// view, and the primary must have room for what others resend (R21e).
     pub fn is_prompt(&self) -> bool {
+        let ample = 8 * self.disk_ms < self.request_timeout_ms;
+        let roomy = self.pool_transactions > self.window * self.block_transactions;
         let late =
             |lie: &Lie| matches!(lie, Lie::Dawdle | Lie::Censor | Lie::Withhold | Lie::PushTime | Lie::Twin);
         let lies = |fault: &Fault| matches!(fault, Fault::Lies(lies) if lies.iter().any(late));
-        self.is_timely() && !self.faulty.iter().any(|(_, fault)| lies(fault))
+        self.is_timely() && ample && roomy && !self.faulty.iter().any(|(_, fault)| lies(fault))
     }
 
     /// Whether no member retracts a claimed height: twins and some Byzantine members do.
