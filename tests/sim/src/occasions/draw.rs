@@ -1,7 +1,7 @@
 //! The random choice of all parameters of a run.
 
 use crate::byzantine::Lie;
-use crate::occasions::knobs::{Fault, Knobs};
+use crate::occasions::knobs::{Fault, HASTY_TIMEOUT_MS, Knobs};
 use crate::occasions::{Occasion, Scenario};
 use crate::random::Random;
 
@@ -88,7 +88,7 @@ impl Knobs {
         let hasty = !calm && random.permille(300);
         self.request_timeout_ms = match (calm, hasty) {
             (true, _) => random.between(700, 1000),
-            (_, true) => random.between(100, 250),
+            (_, true) => random.between(100, HASTY_TIMEOUT_MS),
             _ => random.between(300, 900),
         };
         // Within the cap, a healed network must order a block, including requests for its

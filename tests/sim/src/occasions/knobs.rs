@@ -9,6 +9,9 @@ use quorate_ledger::{Epoch, ReplicaId, View};
 use crate::byzantine::Lie;
 use crate::occasions::Scenario;
 
+/// Longest request timeout of draws whose views end before their blocks are final.
+pub(super) const HASTY_TIMEOUT_MS: u64 = 250;
+
 /// How a member is faulty from the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
@@ -190,10 +193,10 @@ impl Knobs {
 
     /// Whether the network is timely and no Byzantine member acts close to deadlines, or leaves
     /// some members out, as a twin does that has stopped. Otherwise random time differences decide
-    /// which member leaves. The request timeout must also be long enough for the first block of a
-    /// view, and the primary must have room for what others resend (R21e).
+    /// which member leaves. The request timeout must also be long enough for a transaction that is
+    /// resent at half of it, and the primary must have room for what others resend (R21e).
     pub fn is_prompt(&self) -> bool {
-        let ample = 8 * self.disk_ms < self.request_timeout_ms;
+        let ample = self.request_timeout_ms > HASTY_TIMEOUT_MS;
         let roomy = self.pool_transactions > self.window * self.block_transactions;
         let late =
             |lie: &Lie| matches!(lie, Lie::Dawdle | Lie::Censor | Lie::Withhold | Lie::PushTime | Lie::Twin);
