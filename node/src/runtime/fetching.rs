@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use quorate_engine::{CheckedRange, FetchResponse, RangeBlock};
-use quorate_ledger::ReplicaId;
+use quorate_engine::{CheckedRange, FetchResponse, RangeBlock, RangeError};
+use quorate_ledger::{CertificateError, ReplicaId};
 use quorate_network::{Network, PeerKey, RequestError};
 
 use super::epoch::EpochView;
@@ -24,10 +24,21 @@ pub(crate) async fn checked_range(
     // Hundreds of signatures and megabytes of hashing must not block a thread that serves sockets.
     let check = move || {
         CheckedRange::check(blocks, &epoch.engine.pbft.context)
-            .inspect_err(|error| tracing::warn!(validator = epoch.members.name(from), %error, "bad blocks"))
+            .inspect_err(|error| tell(error, epoch.members.name(from)))
             .ok()
     };
     tokio::task::spawn_blocking(check).await.ok().flatten()
+}
+
+/// Logs why blocks of a validator are not used.
+fn tell(error: &RangeError, validator: &str) {
+    match error {
+        // The end of this node's epoch arrived after it had requested the blocks above.
+        RangeError::Certificate(CertificateError::Epoch { .. }) => {
+            tracing::debug!(validator, %error, "blocks of another epoch");
+        }
+        _ => tracing::warn!(validator, %error, "bad blocks"),
+    }
 }
 
 /// The result of a request.
