@@ -171,9 +171,10 @@ impl<S: Snapshot> Publisher<S> {
                         ?seen,
                         ?remembered,
                         "RECOVERING: other validators have received messages that this validator signed and its \
-                         journal does not contain, so the journal is an old copy. The validator follows the \
-                         chain and signs nothing in this epoch. Either stop it and restore its newest journal, or \
-                         begin a new epoch with its governance key: quorate validator renew"
+                         journal does not contain, so the journal is new, or an older copy. The validator follows \
+                         the chain and signs nothing in this epoch. If the newest journal still exists, stop the \
+                         validator and put it back. Otherwise begin a new epoch with its governance key: quorate \
+                         validator renew"
                     );
                 }
             }

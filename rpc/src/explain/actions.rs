@@ -36,8 +36,9 @@ fn of_state(state: ProgressState, facts: &Facts<'_>, heights: &[AwaitedHeight]) 
             "If the disk works, restart the node: everything that it has signed is on disk.".to_owned(),
         ],
         ProgressState::Recovering => [
-            "Stop this node, put back its newest journal (never an older one), and start it again.".to_owned(),
-            "Without that journal, begin a new epoch with the governance key of this validator: quorate validator \
+            "If the newest journal still exists, stop this node, put it back (never an older one), and start again."
+                .to_owned(),
+            "Without it, begin a new epoch with the governance key of this validator: quorate validator \
              renew --key governance.pem. Until then the node follows the chain, and the network tolerates one fault less."
                 .to_owned(),
             no_epoch(facts),

@@ -95,7 +95,7 @@ fn rows_of_a_node_that_does_not_vote() -> Vec<Row> {
         row(
             Recovering,
             Scene::idle().but(recovering),
-            &["old journal", "never votes"],
+            &["is new, or an older copy", "never votes"],
             &[
                 "newest journal",
                 "one fault less",
@@ -106,14 +106,14 @@ fn rows_of_a_node_that_does_not_vote() -> Vec<Row> {
         row(
             Recovering,
             Scene::idle().but(recovering).without(&[2, 3]),
-            &["old journal"],
+            &["is new, or an older copy"],
             &["validator-2 and"],
         ),
         row(Probing, Scene::idle().but(probing(1, None)), &["1 answer and needs 2"], &[]),
         row(
             Probing,
             Scene::idle().but(probing(0, Some(200))).without(&[0, 3]),
-            &["0 answers", "old copy", "up to 200", "up to 140"],
+            &["0 answers", "older than its journal", "up to 200", "up to 140"],
             &["Start or reconnect validator-0 and validator-3: 1 more validator is needed"],
         ),
         // All ledgers are older than the journals.

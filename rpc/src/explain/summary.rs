@@ -14,8 +14,8 @@ pub(super) fn summary(state: ProgressState, facts: &Facts<'_>, heights: &[Awaite
             facts.engine_silence().unwrap_or_default()
         ),
         ProgressState::Recovering => {
-            "This node runs on an old journal: other validators hold statements that this node signed and that the \
-             journal does not contain. It follows the chain and never votes with this journal in this epoch."
+            "The journal of this node is new, or an older copy: other validators hold statements that this node signed \
+             and that the journal does not contain. It follows the chain and never votes with this journal in this epoch."
                 .to_owned()
         }
         ProgressState::Probing => probing(facts),
@@ -95,7 +95,7 @@ fn probing(facts: &Facts<'_>) -> String {
     }
     match through {
         Some(height) => format!(
-            "{requested} Its ledger is an old copy, so it also fetches the blocks up to {height} first; it has the \
+            "{requested} Its ledger is older than its journal, so it also fetches the blocks up to {height} first; it has the \
              blocks up to {}.",
             facts.consensus.committed_height
         ),

@@ -32,7 +32,9 @@ impl ExplanationPage {
                 "probing: it asks the others which of its signed statements they have seen"
             }
             ValidatorSigningState::Observing => "observing: it has no vote",
-            ValidatorSigningState::Recovering => "recovering: it runs on an old journal and signs nothing",
+            ValidatorSigningState::Recovering => {
+                "recovering: it has a new or an older journal and signs nothing"
+            }
         }
     }
 }

@@ -111,7 +111,7 @@ pub(crate) fn signing_text(signing: SigningStatus) -> String {
     match signing {
         SigningStatus::Voting => "its votes count".to_owned(),
         SigningStatus::Probing { through: Some(height), .. } => format!(
-            "probing: its ledger is an old copy. It signs nothing until it has fetched the blocks up to height \
+            "probing: its ledger is older than its journal. It signs nothing until it has fetched the blocks up to height \
              {height}; consensus_explain shows what to do if no other validator has them"
         ),
         SigningStatus::Probing { answered, needed, through: None } => format!(
@@ -120,9 +120,10 @@ pub(crate) fn signing_text(signing: SigningStatus) -> String {
         ),
         SigningStatus::Recovering { seen: HighWaterMark { accepted: (view, height), .. } } => format!(
             "recovering: other validators have messages that it signed and its journal does not contain \
-             (votes up to height {height} in view {view}, or other messages), so the journal is an old \
-             copy. It signs nothing. Stop it and restore its newest journal, never an older one. Without \
-             it, the validator only follows the chain, and the network tolerates one fault less"
+             (votes up to height {height} in view {view}, or other messages), so the journal is new, or an \
+             older copy. It signs nothing in this epoch, and the network tolerates one fault less. If the newest \
+             journal still exists, stop it and put that back, never an older one. Otherwise begin a new epoch: \
+             quorate validator renew"
         ),
     }
 }
@@ -227,7 +228,10 @@ mod tests {
     fn a_validator_that_must_not_vote_reports_what_to_do() {
         let seen = HighWaterMark { accepted: (View(2), Height(7)), ..HighWaterMark::default() };
         let text = signing_text(SigningStatus::Recovering { seen });
-        assert!(text.starts_with("recovering: ") && text.contains("restore its newest journal"), "{text}");
+        assert!(
+            text.starts_with("recovering: ") && text.contains("If the newest journal still exists"),
+            "{text}"
+        );
         assert!(text.contains("height 7 in view 2"), "{text}");
         let text = signing_text(SigningStatus::Probing { answered: 1, needed: 2, through: None });
         assert!(text.starts_with("probing: ") && text.contains("1 of 2 needed responses"), "{text}");

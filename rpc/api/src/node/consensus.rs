@@ -101,7 +101,7 @@ pub struct Probe {
     pub answered: u32,
     /// Members that must answer.
     pub needed: u32,
-    /// The height up to which the node must fetch blocks first, if its ledger is an old copy.
+    /// The height up to which the node must fetch blocks first, if its ledger is older than its journal.
     pub through: Option<u64>,
 }
 

@@ -17,7 +17,7 @@ use crate::node::pending::PendingChange;
 pub enum ProgressState {
     /// Its ordering thread does not report, most likely because its disk does not respond.
     EngineStalled,
-    /// It runs on an old journal and never votes with it.
+    /// Its journal is new, or an older copy, and it never votes with it in this epoch.
     Recovering,
     /// It has just started and asks the others which of its signed statements they have seen.
     Probing,
