@@ -17,7 +17,7 @@ use crate::pool::Pool;
 use crate::proposing::censorship::{CensorshipWatch, Finding};
 use crate::proposing::flight::Flight;
 use crate::storage::Storage;
-use crate::wire::{ANSWER_BYTES, FetchRequest, FetchResponse, HeadStatus};
+use crate::wire::{ANSWER_BYTES, BATCH_BYTES, FetchRequest, FetchResponse, HeadStatus};
 
 /// An answer with at least this many bytes of transactions is full: it may have had no room for
 /// more.
@@ -101,7 +101,10 @@ impl Engine {
         // block.
         self.end_expired(&mut effects);
         effects.gossip = self.pool.outbound.flush(now.moment);
-        effects.resends.extend(self.pool.outbound.resend(now.moment, &self.pool.mempool));
+        // All resends go in one message.
+        let used: usize = effects.resends.iter().map(|transaction| transaction.bytes() as usize).sum();
+        let room = BATCH_BYTES.saturating_sub(used);
+        effects.resends.extend(self.pool.outbound.resend(now.moment, &self.pool.mempool, room));
         // A deadline in the past makes the next call due now. Only a call after that is late.
         self.expected = self.deadline(now).map(|deadline| deadline.max(now.moment));
         Ok(effects)

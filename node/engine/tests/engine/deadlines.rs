@@ -101,6 +101,31 @@ fn resends_are_bounded_and_paused() {
     assert!(resends[0] > 60 << 10 && resends[0] <= 64 << 10, "{resends:?}");
 }
 
+/// R21b: what the censorship watch resends and what is resent because it waits share one batch. A message
+/// with two batches would be longer than messages may be.
+#[test]
+fn both_kinds_of_resends_share_one_batch() {
+    let mut net = Net::of(4);
+    net.lose(|_, to, parcel| parcel.is_gossip() || (to == id(0) && matches!(parcel, Parcel::Resend(_))));
+    for nonce in 0..1200 {
+        assert_eq!(net.submit(2, &net.transaction(nonce)), Ok(Submission::Pending));
+    }
+    // The primary makes progress with transactions of its own clients.
+    let mut largest = 0;
+    for nonce in 5000..5060 {
+        net.submit(0, &net.transaction(nonce)).unwrap();
+        net.pass(Duration::from_millis(50));
+        for (_, _, parcel) in net.log.drain(..) {
+            if let Parcel::Resend(batch) = parcel {
+                let bytes: usize = batch.iter().map(|transaction| transaction.bytes() as usize).sum();
+                largest = largest.max(bytes);
+            }
+        }
+    }
+    assert!(net.height(2) > 10, "the primary orders others meanwhile");
+    assert!(largest > 60 << 10 && largest <= 64 << 10, "{largest} bytes");
+}
+
 #[test]
 fn a_dead_primary_is_left_after_the_timeout_and_the_next_one_orders_what_waits() {
     let mut net = Net::of(4);
