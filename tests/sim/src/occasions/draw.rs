@@ -1,7 +1,7 @@
 //! The random choice of all parameters of a run.
 
 use crate::byzantine::Lie;
-use crate::occasions::knobs::{Fault, HASTY_TIMEOUT_MS, Knobs};
+use crate::occasions::knobs::{Fault, Knobs};
 use crate::occasions::{Occasion, Scenario};
 use crate::random::Random;
 
@@ -88,12 +88,11 @@ impl Knobs {
         let hasty = !calm && random.permille(300);
         self.request_timeout_ms = match (calm, hasty) {
             (true, _) => random.between(700, 1000),
-            (_, true) => random.between(100, HASTY_TIMEOUT_MS),
+            (_, true) => random.between(100, 250),
             _ => random.between(300, 900),
         };
-        // Within the cap, a healed network must order a block, including requests for its
-        // transactions.
-        let timely = 400 + 12 * (self.delay_ms.1 + self.disk_ms);
+        // Within the cap, a healed network must order a block.
+        let timely = self.timely_ms();
         self.timeout_cap_ms = self.request_timeout_ms.max(timely) * random.between(10, 20) / 10;
         self.new_view_timeout_ms =
             random.between(if hasty { 100 } else { 300 }, self.timeout_cap_ms.min(900));

@@ -9,9 +9,6 @@ use quorate_ledger::{Epoch, ReplicaId, View};
 use crate::byzantine::Lie;
 use crate::occasions::Scenario;
 
-/// Longest request timeout of draws whose views end before their blocks are final.
-pub(super) const HASTY_TIMEOUT_MS: u64 = 250;
-
 /// How a member is faulty from the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
@@ -193,15 +190,21 @@ impl Knobs {
 
     /// Whether the network is timely and no Byzantine member acts close to deadlines, or leaves
     /// some members out, as a twin does that has stopped. Otherwise random time differences decide
-    /// which member leaves. The request timeout must also be long enough for a transaction that is
-    /// resent at half of it, and the primary must have room for what others resend (R21e).
+    /// which member leaves. The request timeout must also be long enough to order a block and to
+    /// request its transactions, and the primary must have room for what others resend (R21e).
     pub fn is_prompt(&self) -> bool {
-        let ample = self.request_timeout_ms > HASTY_TIMEOUT_MS;
+        let ample = self.request_timeout_ms >= self.timely_ms();
         let roomy = self.pool_transactions > self.window * self.block_transactions;
         let late =
             |lie: &Lie| matches!(lie, Lie::Dawdle | Lie::Censor | Lie::Withhold | Lie::PushTime | Lie::Twin);
         let lies = |fault: &Fault| matches!(fault, Fault::Lies(lies) if lies.iter().any(late));
         self.is_timely() && ample && roomy && !self.faulty.iter().any(|(_, fault)| lies(fault))
+    }
+
+    /// A request timeout with which a healed network orders a block, including requests for its
+    /// transactions.
+    pub(super) fn timely_ms(&self) -> u64 {
+        400 + 12 * (self.delay_ms.1 + self.disk_ms)
     }
 
     /// Whether no member retracts a claimed height: twins and some Byzantine members do.

@@ -215,8 +215,7 @@ fn still(knobs: &mut Knobs) {
 /// Draws a request timeout in this range, and adapts everything that depends on it.
 fn timeouts(knobs: &mut Knobs, random: &mut Random, request_ms: (u64, u64)) {
     knobs.request_timeout_ms = random.between(request_ms.0, request_ms.1);
-    let timely = 400 + 12 * (knobs.delay_ms.1 + knobs.disk_ms);
-    knobs.timeout_cap_ms = knobs.request_timeout_ms.max(timely);
+    knobs.timeout_cap_ms = knobs.request_timeout_ms.max(knobs.timely_ms());
     knobs.new_view_timeout_ms = random.between(100, 300);
     let most = 200.min(knobs.request_timeout_ms).min(knobs.new_view_timeout_ms);
     knobs.status_interval_ms = random.between(60, most);

@@ -109,7 +109,9 @@ impl Accepted {
             return Ok(());
         }
         let mark = voter.stands.stable.plus(knobs.log_window);
-        require(height <= mark, WATERMARK, || {
+        // A quorum has accepted what a view proposes again.
+        let is_again = height <= locks.end(view);
+        require(height <= mark || is_again, WATERMARK, || {
             format!("member {member} votes at height {height} above {mark}")
         })?;
         require(locks.allows(view, height, block), BEGINNING, || {
