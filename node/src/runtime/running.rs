@@ -8,19 +8,48 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use quorate_network::Network;
+use quorate_network::{Network, PeerKey};
 use quorate_rpc::AdminServer;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::assembly::Connected;
+use super::epoch::EpochViews;
 use super::known_addresses;
 use super::ordering_thread::{End, Ending, Handover, OrderingThread};
 use super::serving::server::Serving;
 
 /// How often a node looks whether it is isolated.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The connections without which a node is isolated.
+#[derive(Debug, Clone)]
+pub(crate) enum Needs {
+    /// A validator needs those of a quorum of the present epoch. A thief of an old key, or another node
+    /// that knows only old keys, must not keep it from looking for the others.
+    Quorum(EpochViews),
+    /// A follower needs one.
+    Any,
+}
+
+impl Needs {
+    /// Whether these connected peers are enough.
+    fn are_met(&self, connected: &[PeerKey]) -> bool {
+        match self {
+            Needs::Quorum(epochs) => {
+                let epoch = epochs.borrow();
+                is_quorum(connected, epoch.members.keys(), epoch.committee().quorum())
+            }
+            Needs::Any => !connected.is_empty(),
+        }
+    }
+}
+
+/// Whether these peers are a quorum of the members together with this node, which is one of them.
+fn is_quorum(connected: &[PeerKey], members: &[PeerKey], quorum: usize) -> bool {
+    connected.iter().filter(|peer| members.contains(peer)).count() + 1 >= quorum
+}
 
 /// The parts of a node that has been started. `W` is the work of its ordering thread.
 pub(crate) struct Started<W> {
@@ -31,8 +60,8 @@ pub(crate) struct Started<W> {
     pub(crate) inbox: mpsc::Sender<W>,
     /// The work that ends the ordering thread.
     pub(crate) stop: W,
-    /// With fewer connections than this, the node is isolated.
-    pub(crate) needs: usize,
+    /// The connections without which the node is isolated.
+    pub(crate) needs: Needs,
     /// The task that processes network events.
     pub(crate) incoming: JoinHandle<()>,
 }
@@ -50,8 +79,8 @@ pub(crate) struct RunningRole {
     #[cfg(test)]
     pub(super) ending: Ending,
     stopping: Arc<AtomicBool>,
-    /// With fewer connections than this, it is isolated.
-    needs: usize,
+    /// The connections without which it is isolated.
+    needs: Needs,
     /// Ends the task that keeps addresses for the next start, and waits for it.
     addresses: (oneshot::Sender<()>, JoinHandle<()>),
 }
@@ -102,14 +131,14 @@ impl RunningRole {
     /// Resolves when the node has had fewer connections than it needs for this long, although it knows
     /// other nodes.
     pub(crate) fn isolated(&self, long: Duration) -> impl Future<Output = ()> + Send + use<> {
-        let (network, needs) = (self.network.clone(), self.needs);
+        let (network, needs) = (self.network.clone(), self.needs.clone());
         async move {
             let mut since = Instant::now();
             while since.elapsed() < long {
                 tokio::time::sleep(LOOK_EVERY).await;
                 let peers = network.peers();
-                let connected = peers.iter().filter(|peer| peer.connected).count();
-                if peers.is_empty() || connected >= needs {
+                let connected = peers.iter().filter(|peer| peer.connected).map(|peer| peer.key);
+                if peers.is_empty() || needs.are_met(&connected.collect::<Vec<_>>()) {
                     since = Instant::now();
                 }
             }
@@ -172,5 +201,23 @@ async fn supervise<W>(
              other validators (see earlier errors in the log)"
                 .into(),
         )));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a validator needs follows the committee: with five members, three others are enough, also
+    /// for a validator that started when there were seven.
+    #[test]
+    fn a_quorum_counts_members_of_the_present_epoch_only() {
+        let keys: Vec<PeerKey> = (0..7).map(|byte| PeerKey([byte; 33])).collect();
+        let (seven, five) = (&keys[..], &keys[..5]);
+        assert!(is_quorum(&keys[1..5], seven, 5));
+        assert!(!is_quorum(&keys[1..4], seven, 5));
+        assert!(is_quorum(&keys[1..4], five, 4));
+        assert!(!is_quorum(&[keys[1], keys[2], keys[5], keys[6]], five, 4), "others are no members");
+        assert!(is_quorum(&[], &keys[..1], 1), "a network of one");
     }
 }

@@ -27,7 +27,7 @@ use crate::runtime::inbox::Inbox;
 use crate::runtime::metrics::{self, Measured};
 use crate::runtime::ordering_thread::OrderingThread;
 use crate::runtime::publisher::Publisher;
-use crate::runtime::running::{RunningRole, Started};
+use crate::runtime::running::{Needs, RunningRole, Started};
 use crate::runtime::status::snapshot::ObserverSnapshot;
 use candidate::Candidate;
 use driver::Driver;
@@ -96,7 +96,7 @@ pub(crate) async fn start(setup: Setup, ledger: Ledger) -> anyhow::Result<Runnin
     };
     let incoming = tokio::spawn(incoming.run(events));
     let (inbox, stop) = (sender, ObserverWork::Stop);
-    Ok(RunningRole::of(Started { rpc, connected, thread, inbox, stop, needs: 1, incoming }))
+    Ok(RunningRole::of(Started { rpc, connected, thread, inbox, stop, needs: Needs::Any, incoming }))
 }
 
 /// Says why a node that was configured as a validator does not vote.

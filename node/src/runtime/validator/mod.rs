@@ -32,7 +32,7 @@ use crate::runtime::metrics::{self, Measured};
 use crate::runtime::ordering_thread::OrderingThread;
 use crate::runtime::publisher::Publisher;
 use crate::runtime::ready::ReadySender;
-use crate::runtime::running::{RunningRole, Started};
+use crate::runtime::running::{Needs, RunningRole, Started};
 use crate::runtime::status::snapshot::{Latest, ValidatorSnapshot};
 use driver::{Driver, EpochChange};
 use epoch_parts::EpochMaker;
@@ -105,9 +105,7 @@ pub(crate) async fn start(
         thread,
         inbox: sender,
         stop: ValidatorWork::Stop,
-        // A thief of an old key, or another node that knows only old keys, must not keep this one from
-        // looking for the others.
-        needs: base.epoch.committee().quorum() - 1,
+        needs: Needs::Quorum(epochs),
         incoming,
     }))
 }
