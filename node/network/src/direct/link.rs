@@ -141,6 +141,9 @@ impl Work<'_> {
     }
 
     async fn take(&self, frame: Frame) -> Result<(), LinkEnd> {
+        // Only the delivery of a message waits for something. A peer that sends many other frames must
+        // not occupy this thread, nor keep the task from being cancelled.
+        tokio::task::consume_budget().await;
         match frame {
             Frame::Ping(sequence) => {
                 self.heartbeat.queue_pong(sequence);

@@ -145,7 +145,10 @@ impl Driver {
                     }
                     _ => self.bootstrap.failed(number, now),
                 }
-                if let (DialError::Denied { .. }, None, Some(stranger)) = (error, owner, reached) {
+                // A peer that is connected already is admitted, as an observer if it is no member.
+                if let (DialError::Denied { .. }, None, Some(stranger), false) =
+                    (error, owner, reached, needless)
+                {
                     self.on_stranger(&stranger, "answered at a bootstrap address");
                 }
             }
