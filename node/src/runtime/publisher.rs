@@ -155,7 +155,8 @@ impl<S: Snapshot> Publisher<S> {
                 }
                 Notice::CatchingUp { .. } => {}
                 Notice::EnteredEpoch { epoch, start } => {
-                    tracing::info!(epoch = epoch.0, %start, "the next epoch begins");
+                    let members = members.keys().len();
+                    tracing::info!(epoch = epoch.0, %start, members, "the next epoch begins");
                 }
                 Notice::LeftView(departure) => {
                     let primary = members.name(departure.primary);

@@ -179,16 +179,13 @@ impl Driver {
             maker.make(&view, me, &engine).context("cannot start the threads that check messages")?;
         let before = Arc::clone(&self.epoch.view);
         self.publisher.measured.epoch_began(&before.members, &view.members);
-        tracing::info!(
-            epoch = view.epoch().0,
-            members = view.committee().size(),
-            "an epoch has begun, and this node is a member"
-        );
         self.publisher.publish(last.next_epoch(&engine, &view, now));
         views.send_replace(Arc::clone(&view));
         reception.send_replace(next_reception);
         let mut driver = Driver { engine, epoch: parts, ..self };
+        driver.publisher.record_metrics(&view, now, &effects);
         driver.notify_waiters(&effects);
+        driver.publisher.log(&view, now.moment, &effects.notices);
         driver.peers.epoch_began(before.members.keys(), view.members.keys());
         driver.peers.update(&state);
         let events = driver.channels.members_up(&view);
