@@ -168,11 +168,13 @@ impl Outbound {
     }
 
     /// Transactions that have waited too long, to be resent to all members directly: as many as fit
-    /// into `room` bytes. With room for a whole batch, at least one.
+    /// into `room` bytes. With room for a whole batch, at least one. Otherwise other resends use the
+    /// rest of the batch, and what does not fit waits for the next one.
     pub(crate) fn resend(&mut self, now: Moment, pool: &Mempool, room: usize) -> Vec<VerifiedTransaction> {
         if self.resent_at.is_some_and(|last| now.since(last) < self.pause) {
             return Vec::new();
         }
+        let is_shared = room < BATCH_BYTES;
         let mut room = room;
         let mut due = self.own.take_due(now, now, pool, &mut room);
         if !due.is_empty() {
@@ -180,7 +182,7 @@ impl Outbound {
             due.extend(self.own.take_due(now, now.after(self.own.wait * 3 / 4), pool, &mut room));
         }
         due.extend(self.adopted.take_due(now, now, pool, &mut room));
-        if !due.is_empty() {
+        if !due.is_empty() || is_shared {
             self.resent_at = Some(now);
         }
         due
