@@ -141,9 +141,6 @@ impl Work<'_> {
     }
 
     async fn take(&self, frame: Frame) -> Result<(), LinkEnd> {
-        // Only the delivery of a message waits for something. A peer that sends many other frames must
-        // not occupy this thread, nor keep the task from being cancelled.
-        tokio::task::consume_budget().await;
         match frame {
             Frame::Ping(sequence) => {
                 self.heartbeat.queue_pong(sequence);
@@ -160,6 +157,9 @@ impl Work<'_> {
                 self.check_is_connected()?;
                 self.link.peer.messages_dropped.one();
                 self.link.counters.messages_dropped.one();
+                // Unlike the delivery of a message, skipping waits for nothing. A peer that sends many
+                // such frames must not occupy this thread, nor keep the task from being cancelled.
+                tokio::task::consume_budget().await;
             }
         }
         Ok(())
