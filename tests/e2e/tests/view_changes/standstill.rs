@@ -19,6 +19,8 @@ fn is_committed(network: &Network, node: usize, signed: &SignedTransaction) -> b
 
 /// The remaining two accept transactions, commit nothing, and stay in their view.
 fn watch_standstill(network: &Network, left: &[usize], waiting: &[SignedTransaction]) {
+    // One of them may still fetch what the other has.
+    network.common_height(left);
     let before: Vec<_> = left.iter().map(|index| network.rpc(*index).consensus()).collect();
     for (index, signed) in left.iter().zip(waiting) {
         let answer = network.rpc(*index).submit(&signed.hex, Wait::Accepted, 10_000).unwrap();
