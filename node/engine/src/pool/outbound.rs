@@ -170,12 +170,16 @@ impl Outbound {
     /// Transactions that have waited too long, to be resent to all members directly: as many as fit
     /// into `room` bytes. With room for a whole batch, at least one. Otherwise other resends use the
     /// rest of the batch, and what does not fit waits for the next one.
-    pub(crate) fn resend(&mut self, now: Moment, pool: &Mempool, room: usize) -> Vec<VerifiedTransaction> {
+    pub(crate) fn resend(
+        &mut self,
+        now: Moment,
+        pool: &Mempool,
+        mut room: usize,
+    ) -> Vec<VerifiedTransaction> {
         if self.resent_at.is_some_and(|last| now.since(last) < self.pause) {
             return Vec::new();
         }
         let is_shared = room < BATCH_BYTES;
-        let mut room = room;
         let mut due = self.own.take_due(now, now, pool, &mut room);
         if !due.is_empty() {
             // Those that have waited for a quarter of this time, which is an eighth of the timeout.
